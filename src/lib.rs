@@ -1,0 +1,4 @@
+//! guestbake turns a freshly booted cloud guest into a finished image, or says why it could not.
+
+pub mod failure;
+pub mod plan;

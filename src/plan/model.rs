@@ -1,0 +1,282 @@
+//! The validated plan. Whoever holds a [`Plan`] need not ask whether a name in it exists or a number makes sense.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use regex::Regex;
+
+/// Default label of the bundle's volume.
+pub const DEFAULT_LABEL: &str = "STACKBUNDLE";
+/// How long the bundle's device may take to appear.
+pub const DEFAULT_BUNDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The whole run, whatever the stages' own limits say: longer than any build seen, shorter than a CI job.
+pub const DEFAULT_RUN_TIMEOUT: Duration = Duration::from_secs(2 * 3600);
+/// Loading images; under emulation half a gigabyte takes minutes.
+pub const DEFAULT_IMAGES_TIMEOUT: Duration = Duration::from_secs(3600);
+/// The overall budget of the wait.
+pub const DEFAULT_WAIT_TIMEOUT: Duration = Duration::from_secs(1500);
+/// Between two `still waiting` lines.
+pub const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(30);
+/// One migration.
+pub const DEFAULT_MIGRATION_TIMEOUT: Duration = Duration::from_secs(20 * 60);
+/// All smoke checks together.
+pub const DEFAULT_SMOKE_TIMEOUT: Duration = Duration::from_secs(300);
+/// Between `SIGTERM` and `SIGKILL`, Compose's default.
+pub const DEFAULT_STOP_GRACE_PERIOD: Duration = Duration::from_secs(10);
+/// How long the engine may take to answer its first request after it was started.
+pub const DEFAULT_ENGINE_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// A whole plan.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub run: Run,
+    pub bundle: BundleSource,
+    pub engine: Engine,
+    pub images: Images,
+    /// Sorted so that each comes after those it depends on.
+    pub containers: Vec<Container>,
+    pub wait: Wait,
+    pub migrations: Vec<Migration>,
+    pub smoke: Option<Smoke>,
+    pub finish: Finish,
+}
+
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The deadline of the whole run.
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct BundleSource {
+    pub label: String,
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Engine {
+    /// How long the engine may take to answer, its start included.
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Images {
+    /// File names inside the bundle, in the order they are loaded.
+    pub archives: Vec<PathBuf>,
+    /// References that must exist after loading, with their tag (`:latest` added where none was given).
+    pub require: Vec<String>,
+    pub timeout: Duration,
+}
+
+/// A container with Compose's keys, everything it refers to resolved.
+#[derive(Clone, Debug)]
+pub struct Container {
+    /// The key in the plan, or `container_name`; the engine's name for it.
+    pub name: String,
+    pub image: String,
+    pub command: Option<Vec<String>>,
+    pub entrypoint: Option<Vec<String>>,
+    /// The env files' variables, then `environment` over them.
+    pub environment: BTreeMap<String, String>,
+    /// Variables given a fresh random value for this container only: name and number of bytes, written in hex.
+    pub secrets: BTreeMap<String, usize>,
+    pub volumes: Vec<Volume>,
+    pub tmpfs: Vec<String>,
+    pub ports: Vec<Port>,
+    pub network_mode: Option<String>,
+    /// Network name and this container's further names on it.
+    pub networks: Vec<(String, Vec<String>)>,
+    /// `HOST:IP`, as the engine takes them.
+    pub extra_hosts: Vec<String>,
+    pub depends_on: Vec<(String, Condition)>,
+    pub healthcheck: Option<Healthcheck>,
+    /// Bytes.
+    pub shm_size: Option<u64>,
+    /// Bytes.
+    pub mem_limit: Option<u64>,
+    pub ulimits: Vec<Ulimit>,
+    pub user: Option<String>,
+    pub working_dir: Option<String>,
+    pub hostname: Option<String>,
+    pub privileged: bool,
+    pub read_only: bool,
+    pub init: Option<bool>,
+    pub cap_add: Vec<String>,
+    pub cap_drop: Vec<String>,
+    pub security_opt: Vec<String>,
+    pub restart: Restart,
+    pub stop_grace_period: Duration,
+    pub stop_signal: Option<String>,
+    pub labels: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    pub source: VolumeSource,
+    pub target: String,
+    pub read_only: bool,
+    /// `rprivate`, `rshared`, … of a bind mount.
+    pub propagation: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VolumeSource {
+    Named(String),
+    /// An absolute path of the guest.
+    Bind(PathBuf),
+    Anonymous,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    pub host_ip: Option<String>,
+    /// None: the engine chooses.
+    pub published: Option<u16>,
+    pub target: u16,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: String,
+}
+
+/// What a container waits for before it starts (`depends_on`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    Started,
+    Healthy,
+    CompletedSuccessfully,
+}
+
+#[derive(Clone, Debug)]
+pub struct Healthcheck {
+    /// `["CMD", …]`, `["CMD-SHELL", …]` or `["NONE"]`, as the engine takes it.
+    pub test: Vec<String>,
+    pub interval: Option<Duration>,
+    pub timeout: Option<Duration>,
+    pub retries: Option<u32>,
+    pub start_period: Option<Duration>,
+    pub start_interval: Option<Duration>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ulimit {
+    pub name: String,
+    pub soft: i64,
+    pub hard: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Restart {
+    #[default]
+    No,
+    Always,
+    UnlessStopped,
+    /// With the most times, if limited.
+    OnFailure(Option<u32>),
+}
+
+#[derive(Clone, Debug)]
+pub struct Wait {
+    /// One budget for all services together.
+    pub timeout: Duration,
+    pub heartbeat: Duration,
+    pub services: Vec<Service>,
+}
+
+/// Something that must answer before the run goes on.
+#[derive(Clone, Debug)]
+pub struct Service {
+    pub name: String,
+    /// The container whose end is this service's end.
+    pub container: Option<String>,
+    pub probe: Probe,
+    /// So many good answers in a row.
+    pub stable: u32,
+    /// So many ends of its container are tolerated.
+    pub restarts: u32,
+    /// The limit of one attempt; without it the limit grows with the time waited.
+    pub attempt_timeout: Option<Duration>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Probe {
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    Http(HttpProbe),
+    Exec {
+        command: Vec<String>,
+        user: Option<String>,
+        /// Exit statuses that say the service has failed for good.
+        fatal_exit_codes: Vec<i64>,
+    },
+    Log(Regex),
+    /// Docker's own health check says so.
+    Healthy,
+    /// The container ended with status 0.
+    Completed,
+}
+
+#[derive(Clone, Debug)]
+pub struct HttpProbe {
+    pub url: String,
+    pub method: String,
+    pub headers: Vec<(String, String)>,
+    /// Empty: any 2xx.
+    pub status: Vec<u16>,
+    /// The body must match.
+    pub body: Option<Regex>,
+    /// Do not verify the server's certificate.
+    pub insecure: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Migration {
+    pub name: String,
+    pub target: MigrationTarget,
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub enum MigrationTarget {
+    /// A command in a container that is running.
+    Exec {
+        container: String,
+        command: Vec<String>,
+        working_dir: Option<String>,
+        user: Option<String>,
+        environment: BTreeMap<String, String>,
+    },
+    /// A container of its own, gone when it ends.
+    OneShot(Box<Container>),
+}
+
+#[derive(Clone, Debug)]
+pub struct Smoke {
+    pub when: SmokeWhen,
+    /// All checks together, the container's start included.
+    pub timeout: Duration,
+    pub container: Option<Container>,
+    pub checks: Vec<Service>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmokeWhen {
+    UnlessTcg,
+    Always,
+    Never,
+}
+
+#[derive(Clone, Debug)]
+pub struct Finish {
+    pub power_off: PowerOff,
+    /// Capture mode: everything stays up, the marker is `STACK_SERVICES_READY`, the host takes a snapshot.
+    pub capture: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PowerOff {
+    Always,
+    OnFailure,
+    Never,
+}
