@@ -1,0 +1,7 @@
+//! Everything the agent does to or reads from the machine it runs on, each effect behind a narrow trait.
+
+pub mod block_devices;
+pub mod bounded;
+pub mod iso9660;
+mod loop_device;
+pub mod mounts;
