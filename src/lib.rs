@@ -3,5 +3,6 @@
 pub mod arch;
 pub mod bundle;
 pub mod failure;
+pub mod guest;
 pub mod host;
 pub mod plan;

@@ -3,5 +3,7 @@
 pub mod block_devices;
 pub mod bounded;
 pub mod iso9660;
+pub mod kernel_log;
 mod loop_device;
+pub mod machine;
 pub mod mounts;
