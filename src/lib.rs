@@ -6,3 +6,4 @@ pub mod failure;
 pub mod guest;
 pub mod host;
 pub mod plan;
+pub mod watch;
