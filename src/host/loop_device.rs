@@ -50,7 +50,14 @@ impl LoopDevice {
             .read(true)
             .write(true)
             .open("/dev/loop-control")
-            .map_err(|error| named("/dev/loop-control", &error))?;
+            .map_err(|error| match error.kind() {
+                // With udev or kmod's static nodes, opening the node loads the module.
+                io::ErrorKind::NotFound => {
+                    let message = "no /dev/loop-control: the kernel's module `loop` is not loaded";
+                    io::Error::new(io::ErrorKind::NotFound, message)
+                }
+                _ => named("/dev/loop-control", &error),
+            })?;
         for _ in 0..ATTEMPTS {
             // SAFETY: LOOP_CTL_GET_FREE takes no argument and returns the device's number.
             let number = unsafe { ioctl::ioctl(&control, GetFree) }?;

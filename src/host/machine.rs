@@ -35,7 +35,7 @@ pub struct Cpuid {
     pub highest_leaf: u32,
     /// Leaf 0x40000000: twelve characters, zeros at the end taken off.
     pub signature: String,
-    /// The same of leaf 0x40000100, where KVM moves when it shows Hyper-V's interface first.
+    /// The same of leaf 0x40000100, where KVM moves when it shows Hyper-V's interface first; only asked then.
     pub second_signature: String,
 }
 
@@ -105,12 +105,17 @@ fn cpuid() -> Option<Cpuid> {
         // Without a hypervisor these leaves repeat the processor's highest ordinary one.
         return Some(Cpuid::default());
     }
-    Some(Cpuid {
+    let first = leaf(0x4000_0000);
+    let mut cpuid = Cpuid {
         hypervisor,
-        highest_leaf: leaf(0x4000_0000).eax,
-        signature: signature(leaf(0x4000_0000)),
-        second_signature: signature(leaf(0x4000_0100)),
-    })
+        highest_leaf: first.eax,
+        signature: signature(first),
+        second_signature: String::new(),
+    };
+    if cpuid.signature == "Microsoft Hv" {
+        cpuid.second_signature = signature(leaf(0x4000_0100));
+    }
+    Some(cpuid)
 }
 
 #[cfg(not(target_arch = "x86_64"))]
