@@ -1,5 +1,89 @@
 //! The plan: the text of `guestbake.toml` and the bundle's env files become values that refer only to what exists.
+//!
+//! bytes → `document` → `raw` (mirrors the file) → `resolve` (references, defaults) → [`Plan`]. What is wrong on the way
+//! is collected, not thrown, so that one run shows every error.
 
+mod debug;
+mod document;
+mod effective;
+pub mod env_file;
+mod error;
 mod model;
+mod raw;
+mod reader;
+mod resolve;
+mod secrets;
+mod syntax;
+mod table;
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io;
+
+pub use error::{PlanError, PlanErrors};
 pub use model::*;
+pub use secrets::{is_secret_name, mask_url_passwords};
+
+/// The variable with which a host overrides `wait.timeout`, in whole seconds.
+pub const DEPS_TIMEOUT: &str = "STACK_DEPS_TIMEOUT";
+
+/// A plan's text and the name it is shown under.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// Such as `guestbake.toml`, or the path given with `--plan`.
+    pub name: &'a str,
+    pub bytes: &'a [u8],
+}
+
+/// The files of the bundle, by names relative to it.
+pub trait BundleFiles {
+    fn exists(&self, name: &str) -> bool;
+
+    /// A whole small file.
+    fn read(&self, name: &str) -> io::Result<Vec<u8>>;
+}
+
+/// The agent's own environment, as far as a plan depends on it: [`DEPS_TIMEOUT`], and the variables that env files and
+/// `environment` name without a value.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        let variables = variables
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()));
+        Environment(variables.collect())
+    }
+}
+
+/// The validated plan, or everything that is wrong with it.
+///
+/// # Errors
+/// Each with file, line, column and key; those of env files with their names and lines.
+pub fn parse(
+    source: &Source<'_>,
+    files: &dyn BundleFiles,
+    environment: &Environment,
+) -> Result<Plan, PlanErrors> {
+    let text = document::text(source.name, source.bytes)?;
+    let findings = error::Findings::new(source.name, text);
+    let plan = document::parse(text, &findings).map(|document| {
+        resolve::resolve(
+            raw::read(&document, &findings),
+            &findings,
+            files,
+            environment,
+        )
+    });
+    findings.finish()?;
+    Ok(plan.expect("where there is no document there are findings"))
+}

@@ -70,7 +70,9 @@ pub struct Images {
 }
 
 /// A container with Compose's keys, everything it refers to resolved.
-#[derive(Clone, Debug)]
+///
+/// Its `Debug` shows no variable: a panic's message must not carry a secret.
+#[derive(Clone)]
 pub struct Container {
     /// The key in the plan, or `container_name`; the engine's name for it.
     pub name: String,
@@ -217,7 +219,7 @@ pub enum Probe {
     Completed,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HttpProbe {
     pub url: String,
     pub method: String,
@@ -237,7 +239,7 @@ pub struct Migration {
     pub timeout: Duration,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum MigrationTarget {
     /// A command in a container that is running.
     Exec {
@@ -256,6 +258,8 @@ pub struct Smoke {
     pub when: SmokeWhen,
     /// All checks together, the container's start included.
     pub timeout: Duration,
+    /// Containers stopped before it: it takes over their volumes and ports.
+    pub stop: Vec<String>,
     pub container: Option<Container>,
     pub checks: Vec<Service>,
 }

@@ -1,0 +1,267 @@
+//! Findings become one list of errors: every wrong place of a plan at once, in the order of its lines.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+
+/// Errors kept of one plan; a file that is no plan at all would otherwise drown the consoles.
+pub(super) const MOST_ERRORS: usize = 200;
+
+/// One thing that is wrong: where, under which key, what was found and what was expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanError {
+    /// The file's display name; empty for what does not come from a file.
+    pub file: String,
+    /// Counted from 1.
+    pub line: Option<usize>,
+    /// Counted from 1, in characters.
+    pub column: Option<usize>,
+    /// Such as `containers.deps.image`; empty where no key is meant.
+    pub key: String,
+    pub message: String,
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.file.is_empty() {
+            f.write_str(&self.file)?;
+            for position in [self.line, self.column].into_iter().flatten() {
+                write!(f, ":{position}")?;
+            }
+            f.write_str(": ")?;
+        }
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// All errors of a plan and of the env files it names, one a line when printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanErrors {
+    errors: Vec<PlanError>,
+    omitted: usize,
+}
+
+impl PlanErrors {
+    pub fn iter(&self) -> impl Iterator<Item = &PlanError> {
+        self.errors.iter()
+    }
+}
+
+impl fmt::Display for PlanErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.errors.iter().enumerate() {
+            let newline = if index > 0 { "\n" } else { "" };
+            write!(f, "{newline}{error}")?;
+        }
+        if self.omitted > 0 {
+            write!(f, "\n… and {} more errors", self.omitted)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for PlanErrors {}
+
+/// Where something stands in the plan's text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The path of keys that leads to it.
+    pub key: String,
+    /// Of its first byte.
+    pub offset: usize,
+}
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct At<T> {
+    pub value: T,
+    pub place: Place,
+}
+
+/// Collects what is wrong while reading goes on.
+pub(super) struct Findings<'a> {
+    file: &'a str,
+    text: &'a str,
+    errors: RefCell<Vec<PlanError>>,
+    omitted: Cell<usize>,
+}
+
+impl<'a> Findings<'a> {
+    pub fn new(file: &'a str, text: &'a str) -> Self {
+        Findings {
+            file,
+            text,
+            errors: RefCell::default(),
+            omitted: Cell::new(0),
+        }
+    }
+
+    /// Something in the plan itself.
+    pub fn at(&self, place: &Place, message: impl fmt::Display) {
+        // The position is looked for only while there is room, so that a huge broken file costs no more than a small one.
+        if self.is_full() {
+            return self.omitted.set(self.omitted.get() + 1);
+        }
+        let (line, column) = line_and_column(self.text, place.offset);
+        self.add(PlanError {
+            file: self.file.to_owned(),
+            line: Some(line),
+            column: Some(column),
+            key: place.key.clone(),
+            message: message.to_string(),
+        });
+    }
+
+    /// Something about a file as a whole, or in a line of another one.
+    pub fn in_file(&self, file: &str, line: Option<usize>, message: impl fmt::Display) {
+        self.add(PlanError {
+            file: file.to_owned(),
+            line,
+            column: None,
+            key: String::new(),
+            message: message.to_string(),
+        });
+    }
+
+    /// Something in a variable of the agent's own environment.
+    pub fn in_variable(&self, name: &str, message: impl fmt::Display) {
+        self.add(PlanError {
+            file: String::new(),
+            line: None,
+            column: None,
+            key: name.to_owned(),
+            message: message.to_string(),
+        });
+    }
+
+    fn is_full(&self) -> bool {
+        self.errors.borrow().len() >= MOST_ERRORS
+    }
+
+    fn add(&self, error: PlanError) {
+        if self.is_full() {
+            self.omitted.set(self.omitted.get() + 1);
+        // Two containers that name the same env file find the same error in it.
+        } else if !self.errors.borrow().contains(&error) {
+            self.errors.borrow_mut().push(error);
+        }
+    }
+
+    /// What was found, or that nothing was.
+    pub fn finish(self) -> Result<(), PlanErrors> {
+        let mut errors = self.errors.into_inner();
+        if errors.is_empty() {
+            return Ok(());
+        }
+        errors.sort_by(|a, b| {
+            let rank = |error: &PlanError| {
+                (
+                    error.file != self.file,
+                    error.file.clone(),
+                    error.line,
+                    error.column,
+                )
+            };
+            rank(a).cmp(&rank(b))
+        });
+        Err(PlanErrors {
+            errors,
+            omitted: self.omitted.get(),
+        })
+    }
+}
+
+fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
+    let mut offset = offset.min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    let before = &text[..offset];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    (line, before[line_start..].chars().count() + 1)
+}
+
+/// The known word that a mistyped one most likely meant.
+pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    // A wrong key can be as long as the file.
+    if word.len() > 64 {
+        return None;
+    }
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// The word that was meant, or what there is to choose from.
+pub(super) fn suggestion(word: &str, known: &[&str]) -> String {
+    match nearest(word, known.iter().copied()) {
+        Some(candidate) => format!("did you mean `{candidate}`?"),
+        None => format!("expected {}", one_of(known)),
+    }
+}
+
+/// `a`, `a or b`, `one of a, b, c`.
+pub(super) fn one_of(words: &[&str]) -> String {
+    match words {
+        [] => "nothing".to_owned(),
+        [only] => format!("`{only}`"),
+        [first, second] => format!("`{first}` or `{second}`"),
+        _ => format!("one of `{}`", words.join("`, `")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_columns_in_characters() {
+        assert_eq!(line_and_column("a\nxäö=1", 7), (2, 4));
+        assert_eq!(line_and_column("", 9), (1, 1));
+        // An offset inside a character must not panic.
+        assert_eq!(line_and_column("ä", 1), (1, 1));
+    }
+
+    #[test]
+    fn sorts_by_file_and_line_and_drops_repetitions() {
+        let findings = Findings::new("plan", "a\nb\n");
+        findings.in_file("build.env", Some(1), "bad");
+        findings.in_file("build.env", Some(1), "bad");
+        let place = |offset| Place {
+            key: "k".into(),
+            offset,
+        };
+        findings.at(&place(2), "second");
+        findings.at(&place(0), "first");
+        assert_eq!(
+            findings.finish().unwrap_err().to_string(),
+            "plan:1:1: k: first\nplan:2:1: k: second\nbuild.env:1: bad"
+        );
+    }
+
+    #[test]
+    fn says_how_many_errors_it_left_out() {
+        let findings = Findings::new("plan", "");
+        for number in 0..MOST_ERRORS + 3 {
+            let key = number.to_string();
+            findings.at(&Place { key, offset: 0 }, "bad");
+        }
+        let errors = findings.finish().unwrap_err();
+        assert_eq!(errors.iter().count(), MOST_ERRORS);
+        assert!(errors.to_string().ends_with("\n… and 3 more errors"));
+    }
+
+    #[test]
+    fn suggests_only_what_is_near() {
+        let known = ["image", "command"];
+        assert_eq!(nearest("imgae", known), Some("image"));
+        assert_eq!(nearest("comand", known), Some("command"));
+        assert_eq!(nearest("zebra", known), None);
+    }
+}

@@ -1,0 +1,164 @@
+//! `volumes`, `tmpfs` and `ports`, in Compose's short and long forms.
+
+use std::path::PathBuf;
+
+use crate::plan::error::At;
+use crate::plan::model::{Port, Volume, VolumeSource};
+use crate::plan::reader::Value;
+use crate::plan::syntax;
+use crate::plan::table::Table;
+
+/// What an entry of `volumes` may turn out to be.
+pub enum Mount {
+    Volume(Volume),
+    Tmpfs(String),
+}
+
+impl Mount {
+    /// The path in the container.
+    pub fn target(&self) -> &str {
+        match self {
+            Mount::Volume(volume) => &volume.target,
+            Mount::Tmpfs(tmpfs) => tmpfs.split(':').next().unwrap_or_default(),
+        }
+    }
+}
+
+pub fn volumes(value: &Value<'_>) -> Option<Vec<At<Mount>>> {
+    let mount = |item: &Value<'_>| {
+        let mount = if item.is_table() {
+            item.table(long_volume)??
+        } else {
+            Mount::Volume(item.parsed(syntax::volume)?)
+        };
+        Some(item.at(mount))
+    };
+    Some(value.list()?.iter().filter_map(mount).collect())
+}
+
+fn long_volume(table: &Table<'_>) -> Option<Mount> {
+    const KINDS: [(&str, &str); 3] = [("volume", "volume"), ("bind", "bind"), ("tmpfs", "tmpfs")];
+    let kind = table
+        .require("type", |v| v.word(&KINDS))
+        .map(|kind| kind.value);
+    let target = table.require("target", |v| v.parsed(syntax::absolute_path));
+    let read_only = table.value("read_only", Value::boolean).unwrap_or_default();
+    let propagation = table.value("bind", |v| v.table(propagation)).flatten();
+    let options = table
+        .value("tmpfs", |v| v.table(tmpfs_options))
+        .unwrap_or_default();
+    let source = table.get("source");
+    for key in ["bind", "tmpfs"] {
+        if let Some(value) = table
+            .get(key)
+            .filter(|_| kind.is_some_and(|kind| kind != key))
+        {
+            value.fail(format!("belongs to `type = \"{key}\"`"));
+        }
+    }
+    let source = match (kind?, source) {
+        ("bind", Some(source)) => VolumeSource::Bind(source.parsed(syntax::bind_source)?),
+        ("bind", None) => {
+            table.fail("missing key `source`: the absolute path of the guest to mount");
+            VolumeSource::Bind(PathBuf::new())
+        }
+        ("tmpfs", source) => {
+            if let Some(source) = source {
+                source.fail("a tmpfs has no source");
+            }
+            let mut options = options;
+            options.extend(read_only.then(|| "ro".to_owned()));
+            let target = target?.value;
+            let separator = if options.is_empty() { "" } else { ":" };
+            return Some(Mount::Tmpfs(format!(
+                "{target}{separator}{}",
+                options.join(",")
+            )));
+        }
+        (_, Some(source)) => VolumeSource::Named(source.parsed(syntax::docker_name)?),
+        (_, None) => VolumeSource::Anonymous,
+    };
+    Some(Mount::Volume(Volume {
+        source,
+        target: target?.value,
+        read_only,
+        propagation,
+    }))
+}
+
+fn propagation(table: &Table<'_>) -> Option<String> {
+    let words = syntax::PROPAGATIONS.map(|word| (word, word));
+    table
+        .value("propagation", |v| v.word(&words))
+        .map(str::to_owned)
+}
+
+fn tmpfs_options(table: &Table<'_>) -> Vec<String> {
+    let size = table
+        .value("size", bytes)
+        .map(|bytes| format!("size={bytes}"));
+    let mode = table.value("mode", |v| {
+        v.integer::<u32>("a mode such as 0o1777", 0..=0o7777)
+    });
+    size.into_iter()
+        .chain(mode.map(|mode| format!("mode={mode:o}")))
+        .collect()
+}
+
+/// A number of bytes, or a string with a unit.
+pub fn bytes(value: &Value<'_>) -> Option<u64> {
+    match value.as_integer() {
+        Some(number) => value.parsed_as(&number.to_string(), syntax::size),
+        None => value.parsed(syntax::size),
+    }
+}
+
+pub fn tmpfs(value: &Value<'_>) -> Option<Vec<At<Mount>>> {
+    let one = |item: &Value<'_>| Some(item.at(Mount::Tmpfs(item.parsed(syntax::tmpfs)?)));
+    Some(value.one_or_many()?.iter().filter_map(one).collect())
+}
+
+pub fn ports(value: &Value<'_>) -> Option<Vec<At<Port>>> {
+    /// Ranges make many of a few characters; each becomes an entry in the engine's request.
+    const MOST: usize = 10_000;
+    let mut all = Vec::new();
+    for item in value.list()? {
+        let ports = if item.is_table() {
+            item.table(long_port).flatten().map(|port| vec![port])
+        } else if let Some(number) = item.as_integer() {
+            item.parsed_as(&number.to_string(), syntax::ports)
+        } else {
+            item.parsed(syntax::ports)
+        };
+        all.extend(
+            ports
+                .unwrap_or_default()
+                .into_iter()
+                .map(|port| item.at(port)),
+        );
+        if all.len() > MOST {
+            item.fail(format!("more than {MOST} ports"));
+            break;
+        }
+    }
+    Some(all)
+}
+
+fn long_port(table: &Table<'_>) -> Option<Port> {
+    const PROTOCOLS: [(&str, &str); 3] = [("tcp", "tcp"), ("udp", "udp"), ("sctp", "sctp")];
+    let number = |v: &Value<'_>| match v.as_integer() {
+        Some(number) => v.parsed_as(&number.to_string(), syntax::port),
+        None => v.parsed(syntax::port),
+    };
+    let published = table.value("published", number);
+    let host_ip = table.value("host_ip", |v| v.parsed(syntax::host_ip));
+    let protocol = table
+        .value("protocol", |v| v.word(&PROTOCOLS))
+        .unwrap_or("tcp");
+    Some(Port {
+        target: table.require("target", number)?.value,
+        host_ip,
+        published,
+        protocol: protocol.to_owned(),
+    })
+}

@@ -1,0 +1,215 @@
+//! A container's keys become a [`Container`]: its env files read, its references the engine's names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Resolver;
+use crate::plan::document::MOST_BYTES;
+use crate::plan::env_file;
+use crate::plan::error::{At, Place};
+use crate::plan::model::*;
+use crate::plan::raw::{EnvFile, Mount, RawContainer};
+
+impl Resolver<'_> {
+    pub(super) fn container(&self, raw: &RawContainer, name: String) -> Container {
+        if !raw.has_image {
+            self.findings.at(&raw.place, "missing key `image`");
+        }
+        self.network_conflicts(raw);
+        let (environment, secrets) = self.variables(raw);
+        let (volumes, tmpfs) = self.mounts(raw);
+        let mut depends_on = self.depends_on(raw);
+        let network_mode = self.network_mode(raw, &mut depends_on);
+        Container {
+            name,
+            image: raw.image.clone().unwrap_or_default(),
+            command: raw.command.as_ref().map(|command| command.value.clone()),
+            entrypoint: raw.entrypoint.clone(),
+            environment,
+            secrets,
+            volumes,
+            tmpfs,
+            ports: raw.ports.iter().map(|port| port.value.clone()).collect(),
+            network_mode,
+            networks: raw
+                .networks
+                .as_ref()
+                .map(|networks| networks.value.clone())
+                .unwrap_or_default(),
+            extra_hosts: raw
+                .extra_hosts
+                .as_ref()
+                .map(|hosts| hosts.value.clone())
+                .unwrap_or_default(),
+            depends_on,
+            healthcheck: raw.healthcheck.clone(),
+            shm_size: raw.shm_size,
+            mem_limit: raw.mem_limit,
+            ulimits: raw.ulimits.clone(),
+            user: raw.user.clone(),
+            working_dir: raw.working_dir.clone(),
+            hostname: raw.hostname.as_ref().map(|hostname| hostname.value.clone()),
+            privileged: raw.privileged,
+            read_only: raw.read_only,
+            init: raw.init,
+            cap_add: raw.cap_add.clone(),
+            cap_drop: raw.cap_drop.clone(),
+            security_opt: raw.security_opt.clone(),
+            restart: raw
+                .restart
+                .as_ref()
+                .map(|restart| restart.value)
+                .unwrap_or_default(),
+            stop_grace_period: raw.stop_grace_period.unwrap_or(DEFAULT_STOP_GRACE_PERIOD),
+            stop_signal: raw.stop_signal.clone(),
+            labels: raw.labels.iter().cloned().collect(),
+        }
+    }
+
+    /// A container beside `[containers]`: the smoke test's, or a migration's own.
+    pub(super) fn extra_container(
+        &self,
+        raw: &RawContainer,
+        default_name: &str,
+        taken: &mut BTreeMap<String, Place>,
+    ) -> Container {
+        if let Some(entry) = raw.depends_on.first() {
+            let message =
+                "only `[containers]` depend on each other: they are all up before this one starts";
+            self.findings.at(&entry.place, message);
+        }
+        let (name, place) = match &raw.container_name {
+            Some(name) => (name.value.clone(), &name.place),
+            None => (default_name.to_owned(), &raw.place),
+        };
+        self.engine_name(taken, &name, place);
+        // All of `[containers]` have been started by then, also the one whose network it joins.
+        Container {
+            depends_on: Vec::new(),
+            ..self.container(raw, name)
+        }
+    }
+
+    /// The env files in their order, then `environment` over them; and the throwaway secrets, which win over the files.
+    fn variables(&self, raw: &RawContainer) -> (BTreeMap<String, String>, BTreeMap<String, usize>) {
+        let mut variables = self.environment(raw);
+        let written: BTreeSet<&str> = raw
+            .environment
+            .iter()
+            .map(|(name, _)| name.value.as_str())
+            .collect();
+        let mut secrets = BTreeMap::new();
+        for (name, bytes) in &raw.secrets {
+            if written.contains(name.value.as_str()) {
+                self.findings.at(
+                    &name.place,
+                    "is in `environment` too; a secret gets its value here only",
+                );
+            }
+            variables.remove(&name.value);
+            secrets.insert(name.value.clone(), *bytes);
+        }
+        (variables, secrets)
+    }
+
+    pub(super) fn environment(&self, raw: &RawContainer) -> BTreeMap<String, String> {
+        let mut variables = BTreeMap::new();
+        for file in &raw.env_file {
+            variables.extend(self.env_file(file));
+        }
+        for (name, value) in &raw.environment {
+            let value = value
+                .as_deref()
+                .or_else(|| self.environment.get(&name.value));
+            variables.extend(value.map(|value| (name.value.clone(), value.to_owned())));
+        }
+        variables
+    }
+
+    fn env_file(&self, file: &At<EnvFile>) -> Vec<(String, String)> {
+        let EnvFile { path, required } = &file.value;
+        if !self.files.exists(path) {
+            if *required {
+                self.findings
+                    .at(&file.place, format!("no file `{path}` in the bundle"));
+            }
+            return Vec::new();
+        }
+        let bytes = match self.files.read(path) {
+            Ok(bytes) if bytes.len() > MOST_BYTES => {
+                let message = format!(
+                    "{} bytes are too many for an env file; at most {MOST_BYTES}",
+                    bytes.len()
+                );
+                self.findings.in_file(path, None, message);
+                return Vec::new();
+            }
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.findings
+                    .at(&file.place, format!("cannot read `{path}`: {error}"));
+                return Vec::new();
+            }
+        };
+        env_file::parse(&bytes, self.environment).unwrap_or_else(|errors| {
+            for error in errors {
+                self.findings.in_file(path, Some(error.line), error.message);
+            }
+            Vec::new()
+        })
+    }
+
+    fn mounts(&self, raw: &RawContainer) -> (Vec<Volume>, Vec<String>) {
+        let (mut volumes, mut tmpfs) = (Vec::new(), Vec::new());
+        let mut targets = BTreeSet::new();
+        for mount in raw.volumes.iter().chain(&raw.tmpfs) {
+            let target = mount.value.target().trim_end_matches('/');
+            if target.is_empty() {
+                self.findings
+                    .at(&mount.place, "nothing can be mounted over `/`");
+            } else if !targets.insert(target) {
+                let target = super::shown(target);
+                self.findings.at(
+                    &mount.place,
+                    format!("`{target}` has another mount in this container"),
+                );
+            }
+            match &mount.value {
+                Mount::Volume(volume) => volumes.push(volume.clone()),
+                Mount::Tmpfs(path) => tmpfs.push(path.clone()),
+            }
+        }
+        (volumes, tmpfs)
+    }
+
+    fn depends_on(&self, raw: &RawContainer) -> Vec<(String, Condition)> {
+        let mut depends_on: Vec<(String, Condition)> = Vec::new();
+        for entry in &raw.depends_on {
+            let (key, condition) = &entry.value;
+            let Some(other) = self.known(key, &entry.place) else {
+                continue;
+            };
+            if depends_on.iter().any(|(name, _)| *name == other.name) {
+                self.findings.at(
+                    &entry.place,
+                    format!("`{}` is listed twice", super::shown(key)),
+                );
+                continue;
+            }
+            match condition {
+                Condition::Healthy if other.never_healthy => {
+                    self.findings.at(
+                        &entry.place,
+                        format!("`{key}` has its health check disabled"),
+                    );
+                }
+                Condition::CompletedSuccessfully if other.never_ends => {
+                    let message = format!("`{key}` never completes: its `restart` starts it again");
+                    self.findings.at(&entry.place, message);
+                }
+                _ => {}
+            }
+            depends_on.push((other.name.clone(), *condition));
+        }
+        depends_on
+    }
+}
