@@ -109,14 +109,29 @@ pub enum ExitCode {
 pub struct Fault {
     pub reason: Reason,
     pub error: anyhow::Error,
+    /// The container concerned: its log is shown last.
+    pub container: Option<String>,
+    /// Output that shows the cause, such as a migration's last lines: shown right before it.
+    pub evidence: Vec<String>,
 }
 
 impl Fault {
     pub fn new(reason: Reason, message: impl fmt::Display) -> Self {
+        Fault::from_error(reason, anyhow::anyhow!("{message}"))
+    }
+
+    pub fn from_error(reason: Reason, error: impl Into<anyhow::Error>) -> Self {
         Fault {
             reason,
-            error: anyhow::anyhow!("{message}"),
+            error: error.into(),
+            container: None,
+            evidence: Vec::new(),
         }
+    }
+
+    pub fn of_container(mut self, name: &str) -> Self {
+        self.container = Some(name.to_owned());
+        self
     }
 }
 
@@ -127,25 +142,21 @@ pub trait Because<T> {
 
 impl<T, E: Into<anyhow::Error>> Because<T> for Result<T, E> {
     fn because(self, reason: Reason) -> Result<T, Fault> {
-        self.map_err(|error| Fault {
-            reason,
-            error: error.into(),
-        })
+        self.map_err(|error| Fault::from_error(reason, error))
     }
 }
 
-/// A run that could not be finished: where, why, and the chain of causes.
+/// A run that could not be finished: where, and why.
 #[derive(Debug)]
 pub struct Failure {
     pub stage: Stage,
-    pub reason: Reason,
-    pub error: anyhow::Error,
+    pub fault: Fault,
 }
 
 impl Failure {
     /// The cause in one line, outermost first.
     pub fn message(&self) -> String {
-        format!("{:#}", self.error).replace(['\n', '\r'], " ")
+        format!("{:#}", self.fault.error).replace(['\n', '\r'], " ")
     }
 }
 

@@ -2,8 +2,24 @@
 
 pub mod arch;
 pub mod bundle;
+pub mod cli;
+pub mod containers;
+pub mod diagnose;
+pub mod engine;
+pub mod event;
 pub mod failure;
+pub mod guardian;
 pub mod guest;
 pub mod host;
+pub mod images;
+pub mod lines;
+pub mod mask;
+pub mod migrate;
+pub mod pipeline;
 pub mod plan;
+pub mod report;
+pub mod smoke;
+pub mod verdict;
+pub mod wait;
 pub mod watch;
+pub mod worker;

@@ -16,9 +16,12 @@ use tokio::time::{Instant, sleep};
 pub use build_arch::BuildArch;
 pub use files::Files;
 
+use crate::event::Events;
 use crate::failure::{Because, Fault, Reason};
+use crate::host::Host;
 use crate::host::block_devices::{BlockDevice, Content};
 use crate::host::bounded::bounded;
+use crate::host::disks::size;
 use crate::host::mounts::{MountError, Mounts};
 
 /// Reading the first file of a bundle: a medium that needs longer is broken.
@@ -72,6 +75,31 @@ impl Bundle {
         })
         .await
     }
+}
+
+/// The stage: an open bundle whose files are what its `SHA256SUMS` says.
+///
+/// # Errors
+/// Those of [`open`], and `bundle_corrupt` for a file that is not what it should be.
+pub async fn verified(source: &Source, host: &Host, events: &Events) -> Result<Bundle, Fault> {
+    let bundle = open(source, &*host.mounts).await?;
+    let build = bundle.build();
+    events.line(format!(
+        "bundle {}, for {}",
+        bundle.location().display(),
+        build.arch
+    ));
+    let since = Instant::now();
+    if let Some(verified) = checksums::verify(&bundle, &mut |_| ()).await? {
+        let seconds = since.elapsed().as_secs_f64();
+        events.line(format!(
+            "{}: {} files, {}, verified ({seconds:.1}s)",
+            checksums::FILE,
+            verified.files,
+            size(verified.bytes),
+        ));
+    }
+    Ok(bundle)
 }
 
 /// Finds, mounts and checks the bundle.

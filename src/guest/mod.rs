@@ -12,7 +12,10 @@ use serde::Serialize;
 
 use crate::arch::Arch;
 use crate::bundle::BuildArch;
+use crate::bundle::Bundle;
+use crate::event::{Event, Events};
 use crate::failure::{Fault, Reason};
+use crate::host::Host;
 use crate::host::machine::{Identity, Machine};
 
 /// What runs the guest's instructions, in QEMU's words where it has one.
@@ -117,6 +120,30 @@ impl fmt::Display for Emulation {
 pub struct Guest {
     pub arch: Arch,
     pub emulation: Emulation,
+}
+
+/// The stage: says what the guest is, and why it is thought so.
+///
+/// # Errors
+/// Those of [`examine`].
+pub async fn examined(
+    bundle: &Bundle,
+    flag: Option<&str>,
+    host: &Host,
+    events: &Events,
+) -> Result<Guest, Fault> {
+    let guest = examine(bundle.build(), flag, &*host.machine)?;
+    let emulation = &guest.emulation;
+    events.line(format!("guest: {}, accelerator {emulation}", guest.arch));
+    for evidence in &emulation.evidence {
+        events.line(format!("  {evidence}"));
+    }
+    events.emit(Event::Guest {
+        arch: guest.arch.to_string(),
+        accel: emulation.accel.to_string(),
+        evidence: emulation.evidence.clone(),
+    });
+    Ok(guest)
 }
 
 /// Compares the machine with what the bundle was made for and settles what accelerates it.

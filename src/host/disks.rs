@@ -59,7 +59,7 @@ impl fmt::Display for FreeSpace {
 }
 
 /// Bytes for people: `512 B`, `1.5 GiB`.
-pub(super) fn size(bytes: u64) -> String {
+pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {
         return format!("{bytes} B");

@@ -2,11 +2,45 @@
 
 pub mod block_devices;
 pub mod bounded;
+pub mod console;
 pub mod disks;
+pub mod docker;
+pub mod durable;
+pub mod engine;
 pub mod iso9660;
 pub mod kernel_log;
 mod loop_device;
 pub mod machine;
 pub mod mount_table;
 pub mod mounts;
+pub mod power;
+pub mod probes;
+pub mod systemd;
 pub mod vitals;
+
+use std::sync::Arc;
+
+/// What the stages may do to the outside, chosen once, at the entry.
+pub struct Host {
+    pub mounts: Arc<dyn mounts::Mounts>,
+    pub machine: Arc<dyn machine::Machine>,
+    pub units: Arc<dyn systemd::Units>,
+    pub engine: Arc<dyn engine::Connect>,
+    pub disks: Arc<dyn disks::Disks>,
+    pub network: Arc<dyn probes::Network>,
+    pub vitals: Arc<dyn vitals::Vitals>,
+}
+
+impl Host {
+    pub fn of_this_guest(docker_host: Option<&str>) -> Self {
+        Host {
+            mounts: Arc::new(mounts::Kernel::default()),
+            machine: Arc::new(machine::ThisMachine),
+            units: Arc::new(systemd::Systemd),
+            engine: Arc::new(docker::DockerHost::choose(docker_host)),
+            disks: Arc::new(disks::LocalDisks),
+            network: Arc::new(probes::GuestNetwork::default()),
+            vitals: Arc::new(vitals::LocalVitals),
+        }
+    }
+}

@@ -8,6 +8,7 @@ mod document;
 mod effective;
 pub mod env_file;
 mod error;
+mod load;
 mod model;
 mod raw;
 mod reader;
@@ -23,6 +24,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 pub use error::{PlanError, PlanErrors};
+pub use load::{FILE, OuterPlan, load, outer};
 pub use model::*;
 pub use secrets::{is_secret_name, mask_url_passwords};
 

@@ -1,10 +1,12 @@
 //! The validated plan. Whoever holds a [`Plan`] need not ask whether a name in it exists or a number makes sense.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use regex::Regex;
+use serde::{Deserialize, Serialize};
 
 /// Default label of the bundle's volume.
 pub const DEFAULT_LABEL: &str = "STACKBUNDLE";
@@ -219,6 +221,19 @@ pub enum Probe {
     Completed,
 }
 
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Probe::Tcp { host, port } => write!(f, "tcp {host}:{port}"),
+            Probe::Http(probe) => write!(f, "http {} {}", probe.method, probe.url),
+            Probe::Exec { command, .. } => write!(f, "exec {}", command.join(" ")),
+            Probe::Log(pattern) => write!(f, "log {pattern}"),
+            Probe::Healthy => f.write_str("healthy"),
+            Probe::Completed => f.write_str("completed"),
+        }
+    }
+}
+
 #[derive(Clone)]
 pub struct HttpProbe {
     pub url: String,
@@ -278,7 +293,8 @@ pub struct Finish {
     pub capture: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PowerOff {
     Always,
     OnFailure,

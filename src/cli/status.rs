@@ -1,0 +1,95 @@
+//! Where the current or last run stands, from its report.
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{DEFAULT_REPORT, DEFAULT_STATE};
+use crate::failure::ExitCode;
+use crate::report::Report;
+use crate::verdict::Lock;
+
+#[derive(Args)]
+pub struct StatusArgs {
+    /// The report as it is
+    #[arg(long)]
+    json: bool,
+    /// The report to read [default: that of the run going on, then the last one's]
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+pub fn show(args: &StatusArgs) -> ExitCode {
+    let current = PathBuf::from(DEFAULT_STATE).join("report.json");
+    let path = args
+        .report
+        .clone()
+        .unwrap_or_else(|| match current.exists() {
+            true => current,
+            false => DEFAULT_REPORT.into(),
+        });
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => {
+            eprintln!(
+                "guestbake: no run to report on: {}: {error}",
+                path.display()
+            );
+            return ExitCode::Internal;
+        }
+    };
+    if args.json {
+        print!("{text}");
+        return ExitCode::Done;
+    }
+    match serde_json::from_str::<Report>(&text) {
+        Ok(report) => {
+            print!(
+                "{}",
+                in_words(&report, Lock::is_taken(DEFAULT_STATE.as_ref()))
+            );
+            ExitCode::Done
+        }
+        Err(error) => {
+            eprintln!("guestbake: {} is no report: {error}", path.display());
+            ExitCode::Internal
+        }
+    }
+}
+
+fn in_words(report: &Report, going_on: bool) -> String {
+    let mut lines = Vec::new();
+    let head = match (&report.result, report.stage) {
+        (Some(result), _) => format!("{} after {:.1}s", result.verdict.marker(), result.elapsed_s),
+        (None, Some(stage)) if going_on => format!("running: stage {stage}"),
+        (None, Some(stage)) => format!("ended without a verdict in stage {stage}"),
+        (None, None) => "just started".to_owned(),
+    };
+    lines.push(format!("{head} (started {})", report.started));
+    lines.extend(
+        report
+            .guest
+            .as_ref()
+            .map(|guest| format!("guest: {}, {}", guest.arch, guest.accel)),
+    );
+    let cause = report
+        .result
+        .as_ref()
+        .and_then(|result| result.message.as_ref());
+    lines.extend(cause.map(|message| format!("cause: {message}")));
+    lines.extend(
+        report
+            .stages
+            .iter()
+            .map(|stage| format!("{:>9.1}s  {}", stage.seconds, stage.stage)),
+    );
+    lines.extend(report.services.iter().map(|service| {
+        format!(
+            "{:>9.1}s  {} ready, {} attempts",
+            service.ready_s, service.name, service.attempts
+        )
+    }));
+    lines.push(String::new());
+    lines.join("\n")
+}

@@ -1,0 +1,188 @@
+//! Containers: loaded images become started containers that are watched from then on.
+
+mod observer;
+mod stop;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use anyhow::Context;
+use futures_util::future::{join_all, try_join_all};
+use tokio::time::Instant;
+
+pub use observer::{Broken, Observer, Rules};
+pub use stop::{stop, stop_all, stop_one};
+
+use crate::event::Events;
+use crate::failure::{Because, Fault, Reason};
+use crate::host::engine::{Engine, EngineError};
+use crate::images::LoadedImages;
+use crate::plan::{Condition, Container, Plan};
+
+/// The plan's containers, created and watched; those that depend on others may still have to start.
+pub struct StartedContainers {
+    pub engine: Arc<dyn Engine>,
+    pub observer: Arc<Observer>,
+    /// When the first was started: readiness is counted from here.
+    pub since: Instant,
+    later: Vec<Container>,
+    events: Events,
+}
+
+/// Creates all containers and starts those that need not wait for another.
+pub async fn start(
+    images: LoadedImages,
+    plan: &Plan,
+    events: &Events,
+) -> Result<StartedContainers, Fault> {
+    let engine = images.engine;
+    let containers = plan
+        .containers
+        .iter()
+        .map(|container| with_secrets(container, events))
+        .collect::<Result<Vec<_>, Fault>>()?;
+    try_join_all(
+        containers
+            .iter()
+            .map(|container| create(&*engine, container)),
+    )
+    .await?;
+    let observer = Observer::watch(engine.clone(), Rules::of(plan), events);
+    let (now, later): (Vec<_>, Vec<_>) = containers
+        .into_iter()
+        .partition(|container| container.depends_on.is_empty());
+    let since = Instant::now();
+    try_join_all(
+        now.iter()
+            .map(|container| start_one(&*engine, container, events)),
+    )
+    .await?;
+    Ok(StartedContainers {
+        engine,
+        observer: Arc::new(observer),
+        since,
+        later,
+        events: events.clone(),
+    })
+}
+
+/// What is running now, as the stages run alone take it.
+pub fn as_found(engine: Arc<dyn Engine>, plan: &Plan, events: &Events) -> StartedContainers {
+    StartedContainers {
+        observer: Arc::new(Observer::watch(engine.clone(), Rules::of(plan), events)),
+        engine,
+        since: Instant::now(),
+        later: Vec::new(),
+        events: events.clone(),
+    }
+}
+
+impl StartedContainers {
+    /// Starts each remaining container as soon as those it depends on are as it wants them.
+    pub async fn start_rest(&self) -> Result<(), Fault> {
+        try_join_all(self.later.iter().map(|container| async move {
+            join_all(container.depends_on.iter().map(|(on, condition)| {
+                self.observer.until(on, move |facts| match condition {
+                    Condition::Started => facts.running || facts.status == "exited",
+                    Condition::Healthy => facts.is_healthy(),
+                    Condition::CompletedSuccessfully => facts.has_succeeded(),
+                })
+            }))
+            .await;
+            start_one(&*self.engine, container, &self.events).await
+        }))
+        .await
+        .map(|_| ())
+    }
+}
+
+pub async fn create(engine: &dyn Engine, container: &Container) -> Result<(), Fault> {
+    engine
+        .create(container)
+        .await
+        .map_err(|error| cannot("create", container, error))
+}
+
+async fn start_one(
+    engine: &dyn Engine,
+    container: &Container,
+    events: &Events,
+) -> Result<(), Fault> {
+    engine
+        .start(&container.name)
+        .await
+        .map_err(|error| cannot("start", container, error))?;
+    events.line(format!("container {} started", container.name));
+    Ok(())
+}
+
+/// Creates and starts one container outside the plan's own set: a migration's, the smoke test's.
+pub async fn create_and_start(
+    engine: &dyn Engine,
+    container: &Container,
+    events: &Events,
+) -> Result<(), Fault> {
+    let container = with_secrets(container, events)?;
+    create(engine, &container).await?;
+    start_one(engine, &container, events).await
+}
+
+fn cannot(verb: &str, container: &Container, error: EngineError) -> Fault {
+    let reason = match &error {
+        error if error.is_no_space() => Reason::NoSpace,
+        EngineError::Refused { .. } => Reason::ContainerStartFailed,
+        EngineError::Unreachable(_) | EngineError::Silent(_) => Reason::EngineUnavailable,
+    };
+    Fault::new(
+        reason,
+        format!(
+            "cannot {verb} container {} from image {}: {error}",
+            container.name, container.image
+        ),
+    )
+    .of_container(&container.name)
+}
+
+/// Fills in the throwaway secrets, and has them masked before anything can print them.
+fn with_secrets(container: &Container, events: &Events) -> Result<Container, Fault> {
+    let mut filled = container.clone();
+    for (name, bytes) in std::mem::take(&mut filled.secrets) {
+        let value = random_hex(bytes)
+            .with_context(|| format!("secret {name} of container {}", container.name))
+            .because(Reason::Internal)?;
+        events.masker.add([value.clone()]);
+        filled.environment.insert(name, value);
+    }
+    Ok(filled)
+}
+
+fn random_hex(bytes: usize) -> anyhow::Result<String> {
+    let mut random = vec![0u8; bytes];
+    let mut filled = 0;
+    while filled < bytes {
+        filled +=
+            rustix::rand::getrandom(&mut random[filled..], rustix::rand::GetRandomFlags::empty())
+                .context("the kernel gives no random numbers")?;
+    }
+    Ok(random.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    }))
+}
+
+/// How far each container is from those that depend on nothing.
+fn depths(plan: &Plan) -> BTreeMap<&str, usize> {
+    let mut depths = BTreeMap::new();
+    // The plan is sorted: what a container depends on comes before it.
+    for container in &plan.containers {
+        let depth = container
+            .depends_on
+            .iter()
+            .filter_map(|(on, _)| depths.get(on.as_str()))
+            .max()
+            .map_or(0, |deepest| deepest + 1);
+        depths.insert(container.name.as_str(), depth);
+    }
+    depths
+}

@@ -1,0 +1,316 @@
+//! What the plan's containers are doing, kept current by the engine's events, so that nobody polls for it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::{join_all, select_all};
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::event::Events;
+use crate::failure::{Fault, Reason};
+use crate::host::engine::{Change, ContainerFacts, Engine, Health};
+use crate::plan::{Condition, Plan, Probe, Service};
+
+/// After the event stream broke, before it is asked for again.
+const RESUBSCRIBE_PAUSE: Duration = Duration::from_millis(500);
+/// Events are the source; this is for what an engine might not report.
+const RECONCILE_EVERY: Duration = Duration::from_secs(30);
+
+/// What the plan says about a container's end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rule {
+    /// Ending with status 0 is what it is for, or concerns nobody.
+    may_complete: bool,
+    /// So many ends are tolerated if its restart policy starts it again.
+    tolerated: u32,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Rules(BTreeMap<String, Rule>);
+
+impl Rules {
+    pub fn of(plan: &Plan) -> Self {
+        let awaited_to_complete = |name: &str| {
+            plan.containers
+                .iter()
+                .flat_map(|container| &container.depends_on)
+                .any(|(on, condition)| on == name && *condition == Condition::CompletedSuccessfully)
+        };
+        let rules = plan.containers.iter().map(|container| {
+            let services = || {
+                plan.wait
+                    .services
+                    .iter()
+                    .filter(|service| service.container.as_ref() == Some(&container.name))
+            };
+            let completes = |service: &Service| matches!(service.probe, Probe::Completed);
+            let rule = Rule {
+                may_complete: services().next().is_none()
+                    || services().any(completes)
+                    || awaited_to_complete(&container.name),
+                tolerated: services()
+                    .map(|service| service.restarts)
+                    .max()
+                    .unwrap_or(0),
+            };
+            (container.name.clone(), rule)
+        });
+        Rules(rules.collect())
+    }
+
+    /// One container that must not end.
+    pub fn for_server(name: &str) -> Self {
+        Rules([(name.to_owned(), Rule::default())].into())
+    }
+}
+
+/// Why a container cannot be waited for any longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    pub container: String,
+    pub how: How,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum How {
+    Exited {
+        exit_code: i64,
+        out_of_memory: bool,
+        restarts: u32,
+        tolerated: u32,
+    },
+    Unhealthy {
+        last: String,
+    },
+    Removed,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "container {} ", self.container)?;
+        match &self.how {
+            How::Exited {
+                exit_code,
+                out_of_memory,
+                restarts,
+                tolerated,
+            } => {
+                write!(f, "exited with code {exit_code}")?;
+                match exit_code {
+                    _ if *out_of_memory => f.write_str(", killed for memory")?,
+                    129..=159 => write!(f, " (signal {})", exit_code - 128)?,
+                    _ => {}
+                }
+                match (restarts, tolerated) {
+                    (0, _) => Ok(()),
+                    (times, tolerated) => write!(
+                        f,
+                        "; restarted {times} times, of which the plan tolerates {tolerated}"
+                    ),
+                }
+            }
+            How::Unhealthy { last } if last.is_empty() => f.write_str("is unhealthy"),
+            How::Unhealthy { last } => write!(f, "is unhealthy; its health check says: {last}"),
+            How::Removed => f.write_str("is gone: it was removed or never created"),
+        }
+    }
+}
+
+impl Broken {
+    pub fn into_fault(self) -> Fault {
+        let reason = match self.how {
+            How::Unhealthy { .. } => Reason::DependencyUnhealthy,
+            How::Exited { .. } | How::Removed => Reason::DependencyExited,
+        };
+        Fault::new(reason, &self).of_container(&self.container)
+    }
+}
+
+/// None until the engine was first asked, then what it said; None again inside once it is gone.
+type State = Option<Option<ContainerFacts>>;
+
+pub struct Observer {
+    states: Arc<BTreeMap<String, watch::Sender<State>>>,
+    rules: Rules,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Observer {
+    pub fn watch(engine: Arc<dyn Engine>, rules: Rules, events: &Events) -> Self {
+        let states: BTreeMap<_, _> = rules
+            .0
+            .keys()
+            .map(|name| (name.clone(), watch::Sender::new(None)))
+            .collect();
+        let states = Arc::new(states);
+        let task = tokio::spawn(keep_current(engine, states.clone(), events.clone()));
+        Observer {
+            states,
+            rules,
+            _task: AbortOnDropHandle::new(task),
+        }
+    }
+
+    /// Waits until the container's state is as wanted; for a container it does not know, for ever.
+    pub async fn until(&self, name: &str, wanted: impl Fn(&ContainerFacts) -> bool) {
+        let Some(state) = self.states.get(name) else {
+            return std::future::pending().await;
+        };
+        let met = |state: &State| matches!(state, Some(Some(facts)) if wanted(facts));
+        // Cannot end otherwise: the sender lives as long as this does.
+        let _ = state.subscribe().wait_for(met).await;
+    }
+
+    /// Does the work as long as no container breaks the rules.
+    pub async fn guard<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        self.guard_except(&[], work).await
+    }
+
+    /// The same, but for containers that are being stopped on purpose.
+    pub async fn guard_except<T>(
+        &self,
+        stopped: &[String],
+        work: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        tokio::select! {
+            biased;
+            broken = self.broken_except(stopped) => Err(broken.into_fault()),
+            result = work => result,
+        }
+    }
+
+    /// The latest known state.
+    pub fn facts(&self, name: &str) -> Option<ContainerFacts> {
+        self.states.get(name)?.borrow().clone().flatten()
+    }
+
+    /// Ends when a container breaks the rules; for ever pending while none does.
+    pub async fn broken(&self) -> Broken {
+        self.broken_except(&[]).await
+    }
+
+    /// The same, but for containers that are being stopped on purpose.
+    pub async fn broken_except(&self, stopped: &[String]) -> Broken {
+        let watched = self
+            .states
+            .iter()
+            .filter(|(name, _)| !stopped.contains(name));
+        let watched = watched.map(|(name, state)| {
+            let rule = self.rules.0[name];
+            Box::pin(async move {
+                let mut state = state.subscribe();
+                loop {
+                    let how = state
+                        .borrow_and_update()
+                        .as_ref()
+                        .and_then(|s| breach(s, rule));
+                    match how {
+                        Some(how) => {
+                            return Broken {
+                                container: name.clone(),
+                                how,
+                            };
+                        }
+                        None => state
+                            .changed()
+                            .await
+                            .expect("the observer outlives its watchers"),
+                    }
+                }
+            })
+        });
+        let watched: Vec<_> = watched.collect();
+        if watched.is_empty() {
+            return std::future::pending().await;
+        }
+        select_all(watched).await.0
+    }
+}
+
+fn breach(state: &Option<ContainerFacts>, rule: Rule) -> Option<How> {
+    let Some(facts) = state else {
+        return Some(How::Removed);
+    };
+    let restarts = facts.restarts.try_into().unwrap_or(u32::MAX);
+    let ended = matches!(facts.status.as_str(), "exited" | "dead");
+    if (ended && !(facts.exit_code == 0 && rule.may_complete)) || restarts > rule.tolerated {
+        return Some(How::Exited {
+            exit_code: facts.exit_code,
+            out_of_memory: facts.oom_killed,
+            restarts,
+            tolerated: rule.tolerated,
+        });
+    }
+    (facts.health == Some(Health::Unhealthy)).then(|| How::Unhealthy {
+        last: facts.last_health_output(),
+    })
+}
+
+async fn keep_current(
+    engine: Arc<dyn Engine>,
+    states: Arc<BTreeMap<String, watch::Sender<State>>>,
+    events: Events,
+) {
+    loop {
+        let mut changes = engine.events().await;
+        let refresh_all = |after: Duration| {
+            let (engine, states, events) = (&engine, &states, &events);
+            Box::pin(async move {
+                tokio::time::sleep(after).await;
+                join_all(
+                    states
+                        .iter()
+                        .map(|(name, state)| refresh(&**engine, name, state, events)),
+                )
+                .await;
+            })
+        };
+        // The first poll subscribes, so it goes on while the present state is asked for.
+        let mut present = refresh_all(Duration::ZERO);
+        loop {
+            tokio::select! {
+                _ = &mut present => {
+                    present = refresh_all(RECONCILE_EVERY);
+                }
+                change = changes.next() => match change {
+                    Some(Ok(change)) => {
+                        if let Some(state) = states.get(&change.container) {
+                            if change.change == Change::OutOfMemory {
+                                events.line(format!("container {}: a process was killed for memory", change.container));
+                            }
+                            refresh(&*engine, &change.container, state, &events).await;
+                        }
+                    }
+                    Some(Err(_)) | None => break,
+                }
+            }
+        }
+        tokio::time::sleep(RESUBSCRIBE_PAUSE).await;
+    }
+}
+
+async fn refresh(engine: &dyn Engine, name: &str, state: &watch::Sender<State>, events: &Events) {
+    // An engine that does not answer now says nothing about the container; what was known stays.
+    let Ok(now) = engine.container(name).await else {
+        return;
+    };
+    let restarts = |facts: &ContainerFacts| facts.restarts;
+    let before = state
+        .borrow()
+        .clone()
+        .flatten()
+        .as_ref()
+        .map_or(0, restarts);
+    let after = now.as_ref().map_or(0, restarts);
+    if after > before {
+        events.line(format!(
+            "container {name} was restarted ({after} times so far)"
+        ));
+    }
+    state.send_replace(Some(now));
+}

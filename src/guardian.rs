@@ -1,0 +1,325 @@
+//! The guardian: a process that does nothing but listen to its worker, and speaks for it when it cannot any more.
+//!
+//! The worker runs the pipeline in a process of its own and sends events; the guardian makes lines, report and verdict of
+//! them. So a worker that is killed, hangs or crashes still ends in a marker. The control pipe goes the other way; when the
+//! worker finds it closed, the guardian is dead and the worker speaks for itself.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGKILL, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::signal_name;
+
+use crate::diagnose;
+use crate::event::{Event, Outcome};
+use crate::failure::{ExitCode, Reason};
+use crate::host::kernel_log;
+use crate::host::power::ThisMachine;
+use crate::pipeline::Request;
+use crate::plan::DEFAULT_RUN_TIMEOUT;
+use crate::verdict::{Announcer, Lock, Outlets, Record};
+use crate::worker::WORKER_VERB;
+
+/// What the worker gets beyond its own limits before it is killed: diagnostics, and stopping containers.
+const WORKER_GRACE: Duration = Duration::from_secs(60);
+/// The same, counted from a signal.
+const INTERRUPT_GRACE: Duration = Duration::from_secs(60);
+/// Diagnostics on behalf of a worker that is dead.
+const POST_MORTEM_LIMIT: Duration = diagnose::LIMIT.saturating_add(Duration::from_secs(5));
+
+/// For a worker that has nothing left to do.
+const RELEASE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Everything `run` needs; the worker gets it as the first line on its control pipe.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Run {
+    pub request: Request,
+    pub outlets: Outlets,
+}
+
+/// What the guardian tells its worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Control {
+    /// Give up, for this reason.
+    Interrupt(String),
+    /// Diagnostics now, and carry on.
+    Diagnose,
+    /// The marker is out; nothing is left to do.
+    Announced,
+}
+
+enum News {
+    Event(Event),
+    /// A line of the worker's that is no event: a crash of the C library's, say.
+    Stray(String),
+    WorkerGone,
+    Signal(i32),
+}
+
+/// Runs the pipeline in a worker and ends in exactly one marker.
+pub fn run(run: Run) -> ExitCode {
+    let lock = match Lock::take(&run.outlets.state) {
+        Ok(lock) => Some(lock),
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            eprintln!("guestbake: {error}");
+            return ExitCode::Internal;
+        }
+        // A folder that cannot be written is no reason not to try.
+        Err(error) => {
+            eprintln!("guestbake: {}: {error}", run.outlets.state.display());
+            None
+        }
+    };
+    if let Err(error) = Record::in_folder(&run.outlets.state).begin() {
+        eprintln!("guestbake: {}: {error}", run.outlets.state.display());
+    }
+    protect_from_oom_killer();
+    let mut announcer = Announcer::new(run.outlets.clone(), Arc::new(ThisMachine));
+    let code = match Worker::start(&run) {
+        Ok(mut worker) => {
+            let outcome = worker.listen(&mut announcer, &run);
+            let code = announcer.announce(outcome);
+            worker.release();
+            code
+        }
+        Err(error) => {
+            let message = format!("the worker cannot be started: {error:#}");
+            announcer.announce(Outcome::failed(None, Reason::Internal, message))
+        }
+    };
+    announcer.power_off_if_due();
+    drop(lock);
+    code
+}
+
+/// proc(5): -1000 is never killed; without the right to say so it stays as it is.
+fn protect_from_oom_killer() {
+    let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
+}
+
+struct Worker {
+    child: Child,
+    control: ChildStdin,
+    news: Receiver<News>,
+    killed_by_us: Option<String>,
+}
+
+impl Worker {
+    fn start(run: &Run) -> anyhow::Result<Self> {
+        let (sender, news) = mpsc::channel();
+        let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).context("signals")?;
+        forward_signals(signals, sender.clone());
+        let mut child = Command::new("/proc/self/exe")
+            .arg(WORKER_VERB)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // A Ctrl-C on the terminal is the guardian's to pass on.
+            .process_group(0)
+            .spawn()
+            .context("/proc/self/exe")?;
+        let stdout = child.stdout.take().context("no pipe for events")?;
+        let stderr = child.stderr.take().context("no pipe for errors")?;
+        let mut control = child.stdin.take().context("no control pipe")?;
+        writeln!(control, "{}", serde_json::to_string(run)?)?;
+        let strays = sender.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+                let _ = strays.send(News::Stray(String::from_utf8_lossy(&line).into_owned()));
+            }
+        });
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+                let news = match serde_json::from_slice(&line) {
+                    Ok(event) => News::Event(event),
+                    Err(_) => News::Stray(String::from_utf8_lossy(&line).into_owned()),
+                };
+                if sender.send(news).is_err() {
+                    return;
+                }
+            }
+            let _ = sender.send(News::WorkerGone);
+        });
+        Ok(Worker {
+            child,
+            control,
+            news,
+            killed_by_us: None,
+        })
+    }
+
+    /// Passes events on until there is an outcome, the worker's or one found for it.
+    fn listen(&mut self, announcer: &mut Announcer, run: &Run) -> Outcome {
+        let began = Instant::now();
+        let mut end = began + DEFAULT_RUN_TIMEOUT + WORKER_GRACE;
+        let mut interrupted = false;
+        let mut last_stray = None;
+        loop {
+            match self
+                .news
+                .recv_timeout(end.saturating_duration_since(Instant::now()))
+            {
+                Ok(News::Event(Event::Outcome(outcome))) => return outcome,
+                Ok(News::Event(event)) => {
+                    if let (Event::Plan { run_timeout_s, .. }, false) = (&event, interrupted) {
+                        end = began + Duration::from_secs_f64(*run_timeout_s) + WORKER_GRACE;
+                    }
+                    announcer.take(event);
+                }
+                Ok(News::Stray(text)) => {
+                    announcer.take(Event::Line {
+                        text: format!("worker: {text}"),
+                    });
+                    last_stray = Some(text);
+                }
+                Ok(News::Signal(SIGUSR1)) => self.tell(&Control::Diagnose),
+                Ok(News::Signal(signal)) => {
+                    let name = signal_name(signal).unwrap_or("a signal");
+                    if interrupted {
+                        self.kill(format!("{name} came a second time"));
+                        continue;
+                    }
+                    interrupted = true;
+                    end = Instant::now() + INTERRUPT_GRACE;
+                    self.tell(&Control::Interrupt(format!("{name} was received")));
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    end = Instant::now() + WORKER_GRACE;
+                    self.kill(format!(
+                        "the worker did not end by itself after {}s",
+                        began.elapsed().as_secs()
+                    ));
+                }
+                Ok(News::WorkerGone) | Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        let status = self.child.wait();
+        let stage = announcer.report().stage;
+        let (reason, message) = match self.killed_by_us.take() {
+            Some(why) if interrupted => (Reason::Interrupted, why),
+            Some(why) => (Reason::DeadlineExceeded, why),
+            None => epitaph(status, last_stray),
+        };
+        if !interrupted {
+            post_mortem(announcer, run);
+        }
+        Outcome::failed(stage, reason, message)
+    }
+
+    /// Tells the worker that its outcome is announced, and sees it end.
+    fn release(mut self) {
+        self.tell(&Control::Announced);
+        drop(self.control);
+        let end = Instant::now() + RELEASE_LIMIT;
+        while let (Ok(None), true) = (self.child.try_wait(), Instant::now() < end) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn tell(&mut self, control: &Control) {
+        // A worker that does not read any more is about to be found dead.
+        if let Ok(line) = serde_json::to_string(control) {
+            let _ = writeln!(self.control, "{line}");
+        }
+    }
+
+    fn kill(&mut self, why: String) {
+        self.killed_by_us.get_or_insert(why);
+        let _ = self.child.kill();
+    }
+}
+
+fn forward_signals(mut signals: Signals, sender: Sender<News>) {
+    thread::spawn(move || {
+        for signal in signals.forever() {
+            let _ = sender.send(News::Signal(signal));
+        }
+    });
+}
+
+fn epitaph(status: std::io::Result<ExitStatus>, last_stray: Option<String>) -> (Reason, String) {
+    let words = last_stray
+        .map(|text| format!(": {text}"))
+        .unwrap_or_default();
+    match status.map(|status| (status.signal(), status.code())) {
+        Ok((Some(signal), _)) => {
+            let name = signal_name(signal).unwrap_or("unknown");
+            let memory = if signal == SIGKILL && killed_for_memory() {
+                ", for memory, as the kernel's log says"
+            } else {
+                ""
+            };
+            let message =
+                format!("the worker was killed by signal {signal} ({name}){memory}{words}");
+            (Reason::Killed, message)
+        }
+        Ok((None, Some(code))) => (
+            Reason::Internal,
+            format!("the worker ended with code {code}{words}"),
+        ),
+        Ok((None, None)) | Err(_) => (
+            Reason::Internal,
+            format!("the worker ended without a trace{words}"),
+        ),
+    }
+}
+
+/// Whether the kernel's log has our name among those it killed for memory.
+fn killed_for_memory() -> bool {
+    let records = kernel_log::read().unwrap_or_default();
+    records
+        .iter()
+        .any(|record| record.text.contains("Killed process") && record.text.contains("(guestbake)"))
+}
+
+/// Diagnostics by a fresh process, bounded like everything else.
+fn post_mortem(announcer: &mut Announcer, run: &Run) {
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg("diagnose")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let option = |command: &mut Command, name: &str, value: Option<&Path>| {
+        if let Some(value) = value {
+            command.arg(name).arg(value);
+        }
+    };
+    option(&mut command, "--bundle", run.request.bundle.as_deref());
+    option(&mut command, "--plan", run.request.plan.as_deref());
+    option(
+        &mut command,
+        "--docker-host",
+        run.request.docker_host.as_deref().map(Path::new),
+    );
+    let Ok(mut child) = command.process_group(0).spawn() else {
+        return;
+    };
+    let Some(stdout) = child.stdout.take() else {
+        return;
+    };
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    let end = Instant::now() + POST_MORTEM_LIMIT;
+    while let Ok(text) = lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+        announcer.take(Event::Line { text });
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}

@@ -1,0 +1,337 @@
+//! Writing lines to a console, a log or any other file that may block, be full or be gone: each has a thread of its own,
+//! and nobody waits for it longer than he said.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+
+/// Lines kept for a console that does not take them; the oldest go first, and their number is said.
+const KEPT_LINES: usize = 4096;
+/// Between two tries to open what cannot be opened now: a FIFO nobody reads, a console that is unplugged.
+const REOPEN_PAUSE: Duration = Duration::from_millis(200);
+/// Of the time given for the end, the last part belongs to the marker.
+const MARKER_SHARE: u32 = 2;
+
+/// Where lines go.
+pub struct Console {
+    shared: Arc<Shared>,
+    prefix: &'static str,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    lines: VecDeque<Vec<u8>>,
+    dropped: usize,
+    last_words: Option<LastWords>,
+    ended: bool,
+}
+
+/// What must come out even if nothing else does, and until when.
+struct LastWords {
+    text: Vec<u8>,
+    lines_until: Instant,
+    until: Instant,
+}
+
+impl Console {
+    pub fn open(path: &Path, prefix: &'static str) -> Self {
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let writer = Writer {
+            path: path.to_owned(),
+            file: None,
+            shared: shared.clone(),
+        };
+        // Without a thread the console is as good as unplugged.
+        if thread::Builder::new()
+            .name("console".into())
+            .spawn(move || writer.run())
+            .is_err()
+        {
+            shared.lock().ended = true;
+        }
+        Console { shared, prefix }
+    }
+
+    /// Queues a line; never blocks.
+    pub fn line(&self, text: &str) {
+        let mut queue = self.shared.lock();
+        if queue.last_words.is_some() || queue.ended {
+            return;
+        }
+        if queue.lines.len() == KEPT_LINES {
+            queue.lines.pop_front();
+            queue.dropped += 1;
+        }
+        queue
+            .lines
+            .push_back(format!("{}{text}\n", self.prefix).into_bytes());
+        self.shared.changed.notify_all();
+    }
+
+    /// Has a marker written behind what is queued, or instead of it when that takes too long.
+    pub fn end_with(&self, marker: &str, limit: Duration) {
+        let now = Instant::now();
+        // The line feed before it ends another program's half line. One write, so that nothing comes between.
+        self.shared.lock().last_words = Some(LastWords {
+            text: format!("\n{marker}\n").into_bytes(),
+            lines_until: now + limit / MARKER_SHARE,
+            until: now + limit,
+        });
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until the marker is out, at most until `end`; says whether it is.
+    pub fn wait_until(&self, end: Instant) -> bool {
+        let mut queue = self.shared.lock();
+        while !queue.ended {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            (queue, _) = self
+                .shared
+                .changed
+                .wait_timeout(queue, left)
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
+        true
+    }
+}
+
+impl Shared {
+    /// A panic elsewhere must not cost the marker.
+    fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
+        self.queue
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+struct Writer {
+    path: PathBuf,
+    file: Option<File>,
+    shared: Arc<Shared>,
+}
+
+enum Next {
+    Line(Vec<u8>),
+    Marker(Vec<u8>, Instant),
+}
+
+impl Writer {
+    fn run(mut self) {
+        loop {
+            match self.next() {
+                Next::Line(line) => self.write_all(&line, None),
+                Next::Marker(text, until) => {
+                    self.write_all(&text, Some(until));
+                    self.drain();
+                    self.shared.lock().ended = true;
+                    self.shared.changed.notify_all();
+                    return;
+                }
+            }
+        }
+    }
+
+    fn next(&self) -> Next {
+        let mut queue = self.shared.lock();
+        loop {
+            let out_of_time = |words: &LastWords| Instant::now() >= words.lines_until;
+            if queue.last_words.as_ref().is_some_and(out_of_time) {
+                queue.dropped += queue.lines.len();
+                queue.lines.clear();
+            }
+            if queue.dropped > 0 && queue.lines.is_empty() {
+                let note = format!(
+                    "\n({} lines were dropped here: the console did not take them)\n",
+                    queue.dropped
+                );
+                queue.dropped = 0;
+                return Next::Line(note.into_bytes());
+            }
+            if let Some(line) = queue.lines.pop_front() {
+                return Next::Line(line);
+            }
+            if let Some(words) = queue.last_words.take() {
+                return Next::Marker(words.text, words.until);
+            }
+            queue = self
+                .shared
+                .changed
+                .wait(queue)
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
+    }
+
+    /// Writes it whole, or gives it up when the time for it is over.
+    fn write_all(&mut self, mut bytes: &[u8], until: Option<Instant>) {
+        let mut fresh = self.file.is_none();
+        while !bytes.is_empty() {
+            let end = until.or_else(|| {
+                self.shared
+                    .lock()
+                    .last_words
+                    .as_ref()
+                    .map(|words| words.lines_until)
+            });
+            if end.is_some_and(|end| Instant::now() >= end) {
+                return;
+            }
+            let Some(file) = self.file.as_mut() else {
+                match open(&self.path) {
+                    Ok(file) => self.file = Some(file),
+                    Err(_) => thread::sleep(REOPEN_PAUSE),
+                }
+                continue;
+            };
+            match file.write(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_writable(file),
+                // Hung up or full. A fresh file that fails at once would fail for ever: leave it, but try the next line.
+                Err(_) if fresh && until.is_none() => return,
+                Err(_) => {
+                    self.file = None;
+                    fresh = true;
+                    thread::sleep(REOPEN_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// What is in the terminal's buffer is not out yet.
+    fn drain(&self) {
+        if let Some(file) = &self.file {
+            let _ = rustix::termios::tcdrain(file).or_else(|_| rustix::fs::fsync(file));
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let flags =
+        OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    // A device that is missing must not become a file that fills the memory behind /dev.
+    let create = if path.starts_with("/dev") {
+        OFlags::empty()
+    } else {
+        OFlags::CREATE
+    };
+    Ok(File::from(rustix::fs::open(
+        path,
+        flags | create,
+        Mode::from_raw_mode(0o600),
+    )?))
+}
+
+fn wait_writable(file: &File) {
+    let mut fds = [PollFd::from_borrowed_fd(file.as_fd(), PollFlags::OUT)];
+    let pause = Timespec {
+        tv_sec: 0,
+        tv_nsec: REOPEN_PAUSE.subsec_nanos().into(),
+    };
+    let _ = poll(&mut fds, Some(&pause));
+}
+
+/// The consoles of this machine: `/dev/console`, and the serial ports that are not the same device.
+pub fn default_consoles() -> Vec<PathBuf> {
+    let active = std::fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
+    let mut consoles = vec![PathBuf::from("/dev/console")];
+    for serial in ["ttyS0", "ttyAMA0"] {
+        let path = Path::new("/dev").join(serial);
+        // The kernel writes what goes to /dev/console to the last one of these.
+        if path.exists() && active.split_whitespace().last() != Some(serial) {
+            consoles.push(path);
+        }
+    }
+    consoles
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn end(console: &Console, limit: Duration) -> bool {
+        console.end_with("MARKER", limit);
+        console.wait_until(Instant::now() + LONG)
+    }
+
+    #[test]
+    fn the_marker_stands_alone_behind_half_a_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("console");
+        std::fs::write(&path, "[  12.3] another program's half li").unwrap();
+        let console = Console::open(&path, "PREFIX: ");
+        console.line("one");
+        assert!(end(&console, LONG));
+        let written = std::fs::read_to_string(&path).unwrap();
+        assert!(written.lines().any(|line| line == "MARKER"), "{written:?}");
+        assert!(written.contains("PREFIX: one\n"), "{written:?}");
+    }
+
+    #[test]
+    fn a_fifo_nobody_reads_delays_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            rustix::fs::FileType::Fifo,
+            Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        let console = Console::open(&path, "");
+        for n in 0..2 * KEPT_LINES {
+            console.line(&format!("line {n}"));
+        }
+        assert!(
+            end(&console, Duration::from_millis(300)),
+            "its thread ends by itself"
+        );
+    }
+
+    #[test]
+    fn a_pipe_that_is_read_late_gets_the_marker() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            rustix::fs::FileType::Fifo,
+            Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        let console = Console::open(&path, "");
+        console.line(&"x".repeat(200_000));
+        console.end_with("MARKER", LONG);
+        let read = std::fs::read_to_string(&path).unwrap();
+        assert!(read.ends_with("\nMARKER\n"), "{} bytes", read.len());
+    }
+
+    #[test]
+    fn a_full_device_does_not_keep_the_others_waiting() {
+        let console = Console::open(Path::new("/dev/full"), "");
+        console.line("lost");
+        assert!(end(&console, Duration::from_millis(300)));
+    }
+}

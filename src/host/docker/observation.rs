@@ -1,0 +1,79 @@
+use std::collections::HashMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use bollard::models::EventMessage;
+use bollard::query_parameters::{EventsOptionsBuilder, LogsOptionsBuilder};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+
+use super::{DockerEngine, refine};
+use crate::host::engine::{Change, ContainerEvent, EngineResult, Health, Observation, Output};
+
+/// The engine repeats what happened this long before the subscription, so that nothing falls between an inspection and it.
+const REPLAY_S: u64 = 2;
+
+#[async_trait]
+impl Observation for DockerEngine {
+    async fn events(&self) -> BoxStream<'static, EngineResult<ContainerEvent>> {
+        let filters: HashMap<&str, Vec<&str>> = [
+            ("type", vec!["container"]),
+            ("event", vec!["start", "die", "oom", "health_status"]),
+        ]
+        .into();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let options = EventsOptionsBuilder::default()
+            .filters(&filters)
+            .since(&now.as_secs().saturating_sub(REPLAY_S).to_string())
+            .build();
+        let docker = self.docker.clone();
+        futures_util::stream::once(async move { docker.events(Some(options)).boxed() })
+            .flatten()
+            .filter_map(|answer| async { answer.map_err(refine).map(container_event).transpose() })
+            .boxed()
+    }
+
+    fn output(&self, container: &str, part: Output) -> BoxStream<'static, EngineResult<Bytes>> {
+        let options = LogsOptionsBuilder::default().stdout(true).stderr(true);
+        let options = match part {
+            Output::Tail(lines) => options.tail(&lines.to_string()),
+            Output::Follow => options.follow(true).tail("all"),
+        };
+        let docker = self.docker.clone();
+        let container = container.to_owned();
+        futures_util::stream::once(
+            async move { docker.logs(&container, Some(options.build())).boxed() },
+        )
+        .flatten()
+        .map(|answer| answer.map(|frame| frame.into_bytes()).map_err(refine))
+        .boxed()
+    }
+}
+
+fn container_event(message: EventMessage) -> Option<ContainerEvent> {
+    let attributes = message.actor?.attributes?;
+    let action = message.action?;
+    let change = match action.split(':').next()? {
+        "start" => Change::Started,
+        "die" => Change::Died {
+            exit_code: attributes
+                .get("exitCode")
+                .and_then(|code| code.parse().ok())
+                .unwrap_or(-1),
+        },
+        "oom" => Change::OutOfMemory,
+        "health_status" => Change::Health(match action.split(':').nth(1)?.trim() {
+            "healthy" => Health::Healthy,
+            "unhealthy" => Health::Unhealthy,
+            _ => Health::Starting,
+        }),
+        _ => return None,
+    };
+    Some(ContainerEvent {
+        container: attributes.get("name")?.clone(),
+        change,
+    })
+}

@@ -1,0 +1,6 @@
+//! Image archives of the bundle into images of the engine.
+
+pub mod archive;
+mod stage;
+
+pub use stage::{LoadedImages, load};

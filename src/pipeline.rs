@@ -1,0 +1,274 @@
+//! The whole run: every stage in its order, each made of what the one before it left.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::event::{Event, Events, Outcome, Smoke, Verdict};
+use crate::failure::{Failure, Fault, Reason, Stage};
+use crate::host::Host;
+use crate::host::engine::Engine;
+use crate::plan::{DEFAULT_RUN_TIMEOUT, Plan};
+use crate::wait::Prober;
+use crate::{bundle, containers, diagnose, engine, guest, images, migrate, plan, smoke, wait};
+
+/// For stopping containers of a run that is given up.
+const GIVE_UP_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a run is asked for.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Request {
+    /// None: the volume with the plan's label.
+    pub bundle: Option<PathBuf>,
+    /// None: the bundle's, or that in `/etc`.
+    pub plan: Option<PathBuf>,
+    pub accel: Option<String>,
+    pub docker_host: Option<String>,
+}
+
+/// What a run may be told while it goes on.
+#[derive(Debug)]
+pub enum Wish {
+    GiveUp(Reason, String),
+    Diagnose,
+}
+
+/// What is known so far of a run; diagnostics need it whatever stage failed.
+#[derive(Default)]
+pub struct Known {
+    plan: OnceLock<Arc<Plan>>,
+    engine: OnceLock<Arc<dyn Engine>>,
+    limit: OnceLock<Duration>,
+}
+
+/// All stages in order.
+async fn stages(
+    run: &Run<'_>,
+    host: &Host,
+    request: &Request,
+    known: &Known,
+) -> Result<(Verdict, Smoke), Failure> {
+    let events = run.events;
+    let outer = plan::outer(request).map_err(|fault| Failure {
+        stage: Stage::Plan,
+        fault,
+    })?;
+    let source = outer.bundle_source(request);
+    let bundle = run
+        .stage(Stage::Bundle, bundle::verified(&source, host, events))
+        .await?;
+    let plan = run
+        .stage(Stage::Plan, plan::load(&bundle, outer, events))
+        .await?;
+    let plan = &**known.plan.get_or_init(|| Arc::new(plan));
+    let _ = known.limit.set(plan.run.timeout);
+
+    let guest = run
+        .stage(
+            Stage::Guest,
+            guest::examined(&bundle, request.accel.as_deref(), host, events),
+        )
+        .await?;
+    let emulation = guest.emulation.clone();
+    let engine = run
+        .stage(Stage::Engine, engine::reach(guest, plan, host, events))
+        .await?;
+    let prober = Prober::new(known.engine.get_or_init(|| engine.engine.clone()), host);
+
+    let loaded = run
+        .stage(
+            Stage::Images,
+            images::load(engine, &bundle, plan, host, events),
+        )
+        .await?;
+    let started = run
+        .stage(Stage::Containers, containers::start(loaded, plan, events))
+        .await?;
+    let ready = run
+        .stage(
+            Stage::Wait,
+            wait::until_ready(started, plan, &prober, events),
+        )
+        .await?;
+    let migrated = run
+        .stage(Stage::Migrations, migrate::run(ready, plan, events))
+        .await?;
+    let tested = smoke::test(migrated, plan, &emulation, &prober, events);
+    let tested = run.stage(Stage::Smoke, tested).await?;
+    if plan.finish.capture {
+        return Ok((Verdict::Ready, tested.smoke));
+    }
+    let stopped = run
+        .stage(Stage::Stop, containers::stop(tested, plan, events))
+        .await?;
+    if let Err(error) = bundle.close().await {
+        events.line(format!("the bundle was left mounted: {error}"));
+    }
+    Ok((Verdict::Done, stopped.smoke))
+}
+
+/// Runs it all, and on failure finds out what can be found out.
+pub async fn provision(
+    host: &Host,
+    request: &Request,
+    events: &Events,
+    mut wishes: UnboundedReceiver<Wish>,
+) -> Outcome {
+    let known = Known::default();
+    let run = Run::new(events, &known);
+    let result = {
+        let work = stages(&run, host, request, &known);
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                Some(wish) = wishes.recv() => match wish {
+                    Wish::Diagnose => diagnose(&known, host, None, events).await,
+                    Wish::GiveUp(reason, why) => break Err(run.given_up(reason, why)),
+                },
+                result = &mut work => break result,
+            }
+        }
+    };
+    match result {
+        Ok((verdict, smoke)) => Outcome {
+            verdict,
+            stage: None,
+            reason: None,
+            message: None,
+            smoke,
+        },
+        Err(failure) => {
+            tokio::select! {
+                () = conclude_failed(&known, host, &failure, events) => {}
+                // A second wish to give up: at once.
+                () = second_wish(&mut wishes) => events.line("the rest is left undone: a second signal came"),
+            }
+            let smoke = match failure.stage {
+                Stage::Smoke => Smoke::Failed,
+                _ => Smoke::NotRun,
+            };
+            let mut message = failure.message();
+            if let Some(words) = last_words(&known, &failure.fault).await {
+                message += &format!("; its last words: {words}");
+            }
+            Outcome {
+                smoke,
+                ..Outcome::failed(Some(failure.stage), failure.fault.reason, message)
+            }
+        }
+    }
+}
+
+async fn second_wish(wishes: &mut UnboundedReceiver<Wish>) {
+    loop {
+        match wishes.recv().await {
+            Some(Wish::GiveUp(..)) => return,
+            Some(Wish::Diagnose) => {}
+            None => return std::future::pending().await,
+        }
+    }
+}
+
+async fn conclude_failed(known: &Known, host: &Host, failure: &Failure, events: &Events) {
+    diagnose(known, host, Some(&failure.fault), events).await;
+    let given_up = matches!(
+        failure.fault.reason,
+        Reason::Interrupted | Reason::DeadlineExceeded
+    );
+    if let (true, Some(engine), Some(plan)) = (given_up, known.engine.get(), known.plan.get()) {
+        match timeout(GIVE_UP_LIMIT, containers::stop_all(&**engine, plan, events)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => events.line(format!("{:#}", fault.error)),
+            Err(_) => events.line("the containers did not stop in time"),
+        }
+    }
+}
+
+async fn diagnose(known: &Known, host: &Host, fault: Option<&Fault>, events: &Events) {
+    let (Some(plan), Some(engine)) = (known.plan.get(), known.engine.get()) else {
+        diagnose::show_evidence(fault, events);
+        return;
+    };
+    let scene = diagnose::Scene {
+        plan,
+        engine: engine.clone(),
+        prober: &Prober::new(engine, host),
+        vitals: &*host.vitals,
+    };
+    diagnose::dump(&scene, fault, events).await;
+}
+
+/// The last thing that a container which died had to say.
+async fn last_words(known: &Known, fault: &Fault) -> Option<String> {
+    let name = fault.container.as_deref()?;
+    let engine = known.engine.get()?;
+    if fault.reason != Reason::DependencyExited {
+        return None;
+    }
+    let log = timeout(
+        Duration::from_secs(3),
+        diagnose::log_tail(&**engine, name, 5),
+    )
+    .await
+    .ok()?;
+    log.into_iter().rev().find(|line| !line.trim().is_empty())
+}
+
+/// The one deadline, and the one place where a stage is begun, ended and blamed.
+struct Run<'a> {
+    events: &'a Events,
+    known: &'a Known,
+    began: Instant,
+    current: std::cell::Cell<Stage>,
+}
+
+impl<'a> Run<'a> {
+    fn new(events: &'a Events, known: &'a Known) -> Self {
+        Run {
+            events,
+            known,
+            began: Instant::now(),
+            current: std::cell::Cell::new(Stage::Bundle),
+        }
+    }
+
+    async fn stage<T>(
+        &self,
+        stage: Stage,
+        work: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Failure> {
+        self.current.set(stage);
+        self.events.emit(Event::StageStarted { stage });
+        let since = Instant::now();
+        let limit = *self.known.limit.get().unwrap_or(&DEFAULT_RUN_TIMEOUT);
+        let result = tokio::select! {
+            biased;
+            result = work => result,
+            () = sleep_until(self.began + limit) => Err(Fault::new(
+                Reason::DeadlineExceeded,
+                format!("the run's limit of {} ended in this stage, after {} of it", wait::seconds(limit), wait::seconds(since.elapsed())),
+            )),
+        };
+        match result {
+            Ok(value) => {
+                let seconds = since.elapsed().as_secs_f64();
+                self.events.emit(Event::StageDone { stage, seconds });
+                Ok(value)
+            }
+            Err(fault) => Err(Failure { stage, fault }),
+        }
+    }
+
+    fn given_up(&self, reason: Reason, why: String) -> Failure {
+        Failure {
+            stage: self.current.get(),
+            fault: Fault::new(reason, why),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The attempts of one service: how often, how long each, how many good ones in a row.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::probe::{Answer, Fatal};
+use super::{Group, Progress};
+use crate::plan::{Probe, Service};
+
+/// The first attempts come this fast.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
+/// However long the wait, nobody likes to be later than this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Readiness is seen within one fiftieth (2 %) of the time it took.
+const PAUSE_FRACTION: u32 = 50;
+/// An exec starts a process in the container; it may take at most a fifth of the time.
+const EXEC_PAUSE_FACTOR: u32 = 4;
+/// An attempt may take this long …
+const SHORTEST_ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
+/// … or a fifth of the time waited so far: what is slow because the guest is slow gets through in the end.
+const ATTEMPT_FRACTION: u32 = 5;
+
+fn pause(waited: Duration, probe: &Probe, attempt_took: Duration) -> Duration {
+    let grown = (waited / PAUSE_FRACTION).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+    match probe {
+        Probe::Exec { .. } => grown
+            .max(attempt_took * EXEC_PAUSE_FACTOR)
+            .min(LONGEST_PAUSE),
+        _ => grown,
+    }
+}
+
+fn attempt_limit(waited: Duration, service: &Service) -> Duration {
+    service
+        .attempt_timeout
+        .unwrap_or_else(|| (waited / ATTEMPT_FRACTION).max(SHORTEST_ATTEMPT_LIMIT))
+}
+
+impl Group<'_> {
+    /// Ends when the service has answered as often in a row as it must. The budget is the caller's to watch.
+    pub(super) async fn one_ready(
+        &self,
+        service: &Service,
+        progress: &RefCell<Progress>,
+    ) -> Result<(), Fatal> {
+        progress.borrow_mut().last_error = "not probed yet".to_owned();
+        let mut good = 0;
+        loop {
+            let began = Instant::now();
+            let left = self.budget.end().saturating_duration_since(began);
+            let limit = attempt_limit(self.budget.since.elapsed(), service).min(left);
+            progress.borrow_mut().attempts += 1;
+            let attempt = self.prober.attempt(service, self.observer, limit);
+            let answer = match service.probe.is_pushed() {
+                true => attempt.await,
+                false => timeout(limit, attempt).await.unwrap_or_else(|_| {
+                    Answer::NotYet(format!("no answer within {}", super::seconds(limit)))
+                }),
+            };
+            match answer {
+                Answer::Good => good += 1,
+                Answer::NotYet(why) => {
+                    good = 0;
+                    progress.borrow_mut().last_error = why;
+                }
+                Answer::Never(why) => return Err(Fatal(why)),
+            }
+            if good >= service.stable {
+                return Ok(());
+            }
+            if good > 0 {
+                progress.borrow_mut().last_error =
+                    format!("{good} of {} good answers", service.stable);
+            }
+            sleep(pause(
+                self.budget.since.elapsed(),
+                &service.probe,
+                began.elapsed(),
+            ))
+            .await;
+        }
+    }
+}
+
+impl Probe {
+    /// The engine tells when it changes, so one attempt lasts until then.
+    fn is_pushed(&self) -> bool {
+        matches!(self, Probe::Healthy | Probe::Completed | Probe::Log(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TCP: Probe = Probe::Tcp {
+        host: String::new(),
+        port: 1,
+    };
+
+    /// Attempts come fast at first and are then never further apart than the promised share.
+    #[test]
+    fn pauses_stay_within_two_percent() {
+        let mut waited = Duration::ZERO;
+        let mut attempts = 0;
+        while waited < Duration::from_secs(500) {
+            let pause = pause(waited, &TCP, Duration::ZERO);
+            assert!(
+                pause <= (waited / 50).max(SHORTEST_PAUSE),
+                "{pause:?} after {waited:?}"
+            );
+            waited += pause;
+            attempts += 1;
+        }
+        assert!(attempts < 600, "{attempts} attempts in 500 s are not idle");
+    }
+
+    #[test]
+    fn an_exec_takes_at_most_a_fifth_of_the_time() {
+        let probe = Probe::Exec {
+            command: vec![],
+            user: None,
+            fatal_exit_codes: vec![],
+        };
+        let took = Duration::from_secs(1);
+        assert_eq!(pause(Duration::from_secs(3), &probe, took), took * 4);
+    }
+
+    #[test]
+    fn the_limit_of_an_attempt_grows_with_the_wait_unless_given() {
+        let mut service = Service {
+            name: "s".into(),
+            container: None,
+            probe: TCP,
+            stable: 1,
+            restarts: 0,
+            attempt_timeout: None,
+        };
+        assert_eq!(
+            attempt_limit(Duration::ZERO, &service),
+            Duration::from_secs(5)
+        );
+        assert_eq!(
+            attempt_limit(Duration::from_secs(300), &service),
+            Duration::from_secs(60)
+        );
+        service.attempt_timeout = Some(Duration::from_secs(2));
+        assert_eq!(
+            attempt_limit(Duration::from_secs(300), &service),
+            Duration::from_secs(2)
+        );
+    }
+}

@@ -1,0 +1,231 @@
+//! The wait: started containers become services that answer, all within one budget.
+
+mod attempts;
+mod probe;
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+
+pub use probe::{Answer, Fatal, Prober};
+
+use crate::containers::{Broken, Observer, StartedContainers};
+use crate::event::{Event, Events};
+use crate::failure::{Fault, Reason};
+use crate::plan::{Plan, Service};
+
+/// Proof that every service answered.
+pub struct ReadyServices {
+    pub started: StartedContainers,
+}
+
+impl ReadyServices {
+    /// Takes it for granted, for a stage run alone against what is running.
+    pub fn as_found(started: StartedContainers) -> Self {
+        ReadyServices { started }
+    }
+}
+
+/// Waits for the plan's services, counted from the first container's start.
+pub async fn until_ready(
+    started: StartedContainers,
+    plan: &Plan,
+    prober: &Prober,
+    events: &Events,
+) -> Result<ReadyServices, Fault> {
+    let budget = Budget {
+        since: started.since,
+        total: plan.wait.timeout,
+    };
+    let group = Group {
+        services: &plan.wait.services,
+        budget,
+        heartbeat: plan.wait.heartbeat,
+        observer: &started.observer,
+        prober,
+        events,
+    };
+    match group.all_ready(started.start_rest()).await {
+        Ok(()) => Ok(ReadyServices { started }),
+        Err(unready) => Err(unready.into_fault()),
+    }
+}
+
+/// One amount of time for everything that shares it.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    pub since: Instant,
+    pub total: Duration,
+}
+
+impl Budget {
+    pub fn end(&self) -> Instant {
+        self.since + self.total
+    }
+}
+
+/// Services that are waited for together.
+pub struct Group<'a> {
+    pub services: &'a [Service],
+    pub budget: Budget,
+    pub heartbeat: Duration,
+    pub observer: &'a Observer,
+    pub prober: &'a Prober,
+    pub events: &'a Events,
+}
+
+/// Why a group did not become ready.
+#[derive(Debug)]
+pub enum Unready {
+    TimedOut {
+        total: Duration,
+        pending: String,
+    },
+    Broken(Broken),
+    /// A probe's answer says that it never will be.
+    Fatal {
+        service: Service,
+        answer: String,
+    },
+    /// What should have happened meanwhile did not.
+    Meanwhile(Fault),
+}
+
+impl fmt::Display for Unready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unready::TimedOut { total, pending } => {
+                write!(f, "TIMEOUT after {}: {pending}", seconds(*total))
+            }
+            Unready::Broken(broken) => broken.fmt(f),
+            Unready::Fatal { service, answer } => {
+                write!(f, "{} has failed for good: {answer}", service.name)
+            }
+            Unready::Meanwhile(fault) => write!(f, "{:#}", fault.error),
+        }
+    }
+}
+
+impl Unready {
+    pub fn into_fault(self) -> Fault {
+        let message = self.to_string();
+        match self {
+            Unready::TimedOut { .. } => Fault::new(Reason::WaitTimeout, message),
+            Unready::Broken(broken) => broken.into_fault(),
+            Unready::Fatal { service, .. } => {
+                let mut fault = Fault::new(Reason::DependencyUnhealthy, message);
+                fault.container = service.container;
+                fault
+            }
+            Unready::Meanwhile(fault) => fault,
+        }
+    }
+}
+
+/// What is known of a service that is not ready.
+#[derive(Clone, Debug, Default)]
+struct Progress {
+    ready: bool,
+    attempts: u32,
+    last_error: String,
+}
+
+impl Group<'_> {
+    /// Ends when all are ready, when the budget is spent, or as soon as one cannot become ready any more.
+    /// `meanwhile` is driven beside it, and must have ended well too.
+    pub async fn all_ready(
+        &self,
+        meanwhile: impl Future<Output = Result<(), Fault>>,
+    ) -> Result<(), Unready> {
+        let progress: Vec<_> = self
+            .services
+            .iter()
+            .map(|_| RefCell::new(Progress::default()))
+            .collect();
+        let mut pending: FuturesUnordered<_> = self
+            .services
+            .iter()
+            .zip(&progress)
+            .map(|(service, progress)| async move {
+                let result = self.one_ready(service, progress).await;
+                (service, progress, result)
+            })
+            .collect();
+        let broken = self.observer.broken();
+        tokio::pin!(broken, meanwhile);
+        let mut busy = true;
+        let mut heartbeat = interval_at(self.budget.since + self.heartbeat, self.heartbeat);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        while busy || !pending.is_empty() {
+            tokio::select! {
+                biased;
+                broken = &mut broken => return Err(Unready::Broken(broken)),
+                result = &mut meanwhile, if busy => {
+                    result.map_err(Unready::Meanwhile)?;
+                    busy = false;
+                }
+                Some((service, progress, result)) = pending.next() => {
+                    if let Err(Fatal(answer)) = result {
+                        return Err(Unready::Fatal { service: service.clone(), answer });
+                    }
+                    progress.borrow_mut().ready = true;
+                    let waited = self.budget.since.elapsed();
+                    self.events.emit(Event::Service {
+                        name: service.name.clone(),
+                        ready_s: waited.as_secs_f64(),
+                        attempts: progress.borrow().attempts,
+                    });
+                    self.events.line(format!("{} ready ({:.1}s)", service.name, waited.as_secs_f64()));
+                }
+                () = sleep_until(self.budget.end()) => {
+                    return Err(Unready::TimedOut {
+                        total: self.budget.total,
+                        pending: self.pending(&progress),
+                    });
+                }
+                _ = heartbeat.tick() => self.events.line(format!(
+                    "still waiting ({} of {}): {}",
+                    seconds(self.budget.since.elapsed()),
+                    seconds(self.budget.total),
+                    self.pending(&progress),
+                )),
+            }
+        }
+        Ok(())
+    }
+
+    /// `NAME (last error), …` of those that are not ready.
+    fn pending(&self, progress: &[RefCell<Progress>]) -> String {
+        let pending = self
+            .services
+            .iter()
+            .zip(progress)
+            .filter(|(_, p)| !p.borrow().ready);
+        let named: Vec<_> = pending
+            .map(|(service, progress)| {
+                let state = self.prober.state(service, self.observer);
+                let why = state.unwrap_or_else(|| progress.borrow().last_error.clone());
+                format!("{} ({why})", service.name)
+            })
+            .collect();
+        match named.is_empty() {
+            true => "a container whose depends_on is not met".to_owned(),
+            false => named.join(", "),
+        }
+    }
+}
+
+/// `30s`, `1500s`; with a decimal only below ten seconds.
+pub fn seconds(duration: Duration) -> String {
+    let s = duration.as_secs_f64();
+    if s < 9.95 && (s - s.round()).abs() > 0.05 {
+        format!("{s:.1}s")
+    } else {
+        format!("{s:.0}s")
+    }
+}
