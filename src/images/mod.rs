@@ -1,0 +1,3 @@
+//! Image archives of the bundle into images of the engine.
+
+pub mod archive;
