@@ -1,0 +1,186 @@
+//! Image archives of every form, streamed into a real engine.
+
+mod support;
+
+use std::fs::File;
+
+use bollard::Docker;
+use bollard::query_parameters::ImportImageOptions;
+use futures_util::TryStreamExt;
+use guestbake::failure::{Fault, Reason};
+use guestbake::images::archive::{Archive, ArchiveStream};
+use support::engine::{EngineOptions, PrivateEngine};
+use support::image::{Form, ImageArchive, Packing, host_architecture, layer};
+
+const PACKINGS: [Packing; 3] = [Packing::Plain, Packing::Gzip, Packing::Zstd];
+
+fn connect(engine: &PrivateEngine) -> Docker {
+    Docker::connect_with_unix(
+        engine.socket().to_str().unwrap(),
+        120,
+        bollard::API_DEFAULT_VERSION,
+    )
+    .unwrap()
+}
+
+async fn negotiated(engine: &PrivateEngine) -> Docker {
+    connect(engine).negotiate_version().await.unwrap()
+}
+
+fn archive(bytes: &[u8]) -> Archive {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    Archive::open("img", File::open(file.path()).unwrap()).unwrap()
+}
+
+/// What the engine said, or its error.
+async fn load(docker: &Docker, stream: ArchiveStream) -> Result<String, bollard::errors::Error> {
+    let said: Vec<_> = docker
+        .import_image_stream(ImportImageOptions::default(), stream, None)
+        .try_collect()
+        .await?;
+    Ok(said.into_iter().filter_map(|line| line.stream).collect())
+}
+
+/// An image of its own for each case, so that nothing is there from the case before.
+fn image(form: Form, packing: Packing, layer_packing: Packing, sending: &str) -> ImageArchive {
+    let name = format!("{form:?}-{packing:?}-{layer_packing:?}-{sending}").to_lowercase();
+    let tag = format!("guestbake-test/{name}:latest");
+    let layers = vec![
+        layer(&[("name", name.as_bytes())]),
+        layer(&[("more", &[7; 300_000])]),
+    ];
+    ImageArchive {
+        form,
+        packing,
+        layer_packing,
+        ..ImageArchive::new(&tag, layers)
+    }
+}
+
+async fn assert_loaded(docker: &Docker, image: &ImageArchive) {
+    let found = docker
+        .inspect_image(&image.tag)
+        .await
+        .unwrap_or_else(|error| panic!("{}: {error}", image.tag));
+    assert_eq!(found.id, Some(image.id()));
+    assert_eq!(found.architecture.as_deref(), Some(host_architecture()));
+    assert_eq!(
+        found.root_fs.unwrap().layers.unwrap().len(),
+        image.layers.len()
+    );
+}
+
+#[tokio::test]
+async fn every_form_is_loaded_when_the_agent_unpacks() {
+    let docker = negotiated(PrivateEngine::shared()).await;
+    let minor = docker.client_version().minor_version;
+    for form in [Form::DockerArchive, Form::OciLayout, Form::Both] {
+        for packing in PACKINGS {
+            for layer_packing in PACKINGS {
+                // Engines before 23.0 know no zstd, and layers pass as they are.
+                let unknown =
+                    layer_packing == Packing::Zstd && form != Form::DockerArchive && minor < 42;
+                let image = image(form, packing, layer_packing, "unpacked");
+                let (stream, transfer) = archive(&image.bytes())
+                    .stream_unpacked(|contents| Ok(contents.docker_manifest(host_architecture())));
+                let said = load(&docker, stream).await;
+                let contents = transfer.take_outcome().unwrap().unwrap().unwrap();
+                assert_eq!(
+                    contents.images[0].zstd_layers,
+                    layer_packing == Packing::Zstd && form != Form::DockerArchive
+                );
+                if unknown {
+                    assert!(said.is_err(), "{said:?}");
+                    continue;
+                }
+                assert!(
+                    said.as_ref().is_ok_and(|said| said.contains(&image.tag)),
+                    "{said:?}"
+                );
+                assert_loaded(&docker, &image).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_form_is_loaded_when_the_engine_unpacks() {
+    let docker = negotiated(PrivateEngine::shared()).await;
+    let minor = docker.client_version().minor_version;
+    for form in [Form::DockerArchive, Form::OciLayout, Form::Both] {
+        for packing in PACKINGS {
+            if packing == Packing::Zstd && minor < 42 {
+                continue;
+            }
+            let image = image(form, packing, Packing::Gzip, "packed");
+            let archive = archive(&image.bytes());
+            let manifest = archive
+                .contents()
+                .unwrap()
+                .docker_manifest(host_architecture());
+            let (stream, _) = archive.stream_packed(manifest);
+            load(&docker, stream).await.unwrap();
+            assert_loaded(&docker, &image).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_engine_s_own_error_comes_through() {
+    let docker = negotiated(PrivateEngine::shared()).await;
+    let image = ImageArchive {
+        wrong_layer_digest: true,
+        ..image(Form::DockerArchive, Packing::Gzip, Packing::Plain, "wrong")
+    };
+    let (stream, transfer) = archive(&image.bytes()).stream_unpacked(|_| Ok(None));
+    let error = load(&docker, stream).await.unwrap_err().to_string();
+    assert!(error.contains("invalid diffID for layer 0"), "{error}");
+    assert!(
+        transfer.take_outcome().unwrap().is_ok(),
+        "the archive itself was readable"
+    );
+}
+
+#[tokio::test]
+async fn a_full_data_root_comes_through() {
+    let engine = PrivateEngine::start_with(EngineOptions {
+        data_root_size: Some(4 << 20),
+        ..EngineOptions::default()
+    });
+    let docker = negotiated(&engine).await;
+    let image = ImageArchive::new("big:latest", vec![layer(&[("big", &[7; 32 << 20])])]);
+    let (stream, _) = archive(&image.bytes()).stream_unpacked(|_| Ok(None));
+    let error = load(&docker, stream).await.unwrap_err().to_string();
+    assert!(error.contains("no space left on device"), "{error}");
+}
+
+#[tokio::test]
+async fn a_broken_or_refused_archive_leaves_no_image_and_its_own_error() {
+    let docker = negotiated(PrivateEngine::shared()).await;
+    let mut image = image(
+        Form::DockerArchive,
+        Packing::Gzip,
+        Packing::Plain,
+        "truncated",
+    );
+    image.truncated_to = Some(image.bytes().len() - 20);
+    let (stream, transfer) = archive(&image.bytes()).stream_unpacked(|_| Ok(None));
+    load(&docker, stream).await.unwrap_err();
+    let fault = transfer.take_outcome().unwrap().unwrap_err();
+    assert!(
+        format!("{:#}", fault.error).contains("is truncated"),
+        "{:#}",
+        fault.error
+    );
+    assert!(docker.inspect_image(&image.tag).await.is_err());
+
+    image.truncated_to = None;
+    image.architecture = "s390x".to_owned();
+    let (stream, transfer) = archive(&image.bytes())
+        .stream_unpacked(|_| Err(Fault::new(Reason::WrongArchitecture, "not for this guest")));
+    load(&docker, stream).await.unwrap_err();
+    let fault = transfer.take_outcome().unwrap().unwrap_err();
+    assert_eq!(fault.reason, Reason::WrongArchitecture);
+    assert!(docker.inspect_image(&image.tag).await.is_err());
+}

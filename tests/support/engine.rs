@@ -1,0 +1,227 @@
+//! A private Docker engine: the real `dockerd`, with its own socket, data, containerd and containers, so that a test
+//! may fill, stop or hang it without disturbing the machine's engine or another test's.
+//!
+//! A keeper process (`engine.sh`) starts the engine and removes everything when the pipe to it closes. So nothing is
+//! left behind even when the test process is killed, and the engine shared by all tests of a process, which no
+//! destructor ever reaches, ends with the process.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::http;
+
+const KEEPER: &str = include_str!("engine.sh");
+/// A start takes about a second; a loaded machine needs many times that.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// The keeper gives the engine 15 s before it kills it.
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How a private engine differs from the plain one.
+#[derive(Clone, Debug, Default)]
+pub struct EngineOptions {
+    /// Size in bytes of a file system of its own for the data root, to run out of space on.
+    pub data_root_size: Option<u64>,
+    /// `daemon.json`.
+    pub config: Option<String>,
+}
+
+/// A running engine, gone with everything it started when this is dropped.
+pub struct PrivateEngine {
+    keeper: Child,
+    pid: Pid,
+    dir: PathBuf,
+}
+
+impl PrivateEngine {
+    /// Starts an engine and waits until it answers.
+    ///
+    /// # Panics
+    /// With the engine's log if it does not start, with what to install if it is missing.
+    pub fn start() -> PrivateEngine {
+        Self::start_with(EngineOptions::default())
+    }
+
+    pub fn start_with(options: EngineOptions) -> PrivateEngine {
+        let dockerd = dockerd();
+        // Docker's socket path must stay under 108 bytes, so the directory is right under the temporary one.
+        let dir = TempDir::with_prefix("guestbake-engine-")
+            .expect("a temporary directory")
+            .keep();
+        std::fs::create_dir(dir.join("data")).expect("the data root");
+        // Given even when empty: /etc/docker/daemon.json is none of our business.
+        let config = options.config.as_deref().unwrap_or("{}");
+        std::fs::write(dir.join("daemon.json"), config).expect("daemon.json");
+        let flag = |name: &str, file: &str| format!("--{name}={}", dir.join(file).display());
+        // A containerd that runs on the machine is used by dockerd if there is one; then at least its namespaces
+        // and its cgroups are our own.
+        let unique = dir.file_name().unwrap().to_str().unwrap().to_owned();
+        let mut keeper = Command::new("sh")
+            .args(["-c", KEEPER, "engine.sh"])
+            .arg(&dir)
+            .arg(options.data_root_size.unwrap_or(0).to_string())
+            .arg(dockerd)
+            .arg(format!("--host=unix://{}", dir.join("socket").display()))
+            .arg(flag("data-root", "data"))
+            .arg(flag("exec-root", "exec"))
+            .arg(flag("pidfile", "pid"))
+            .arg(flag("config-file", "daemon.json"))
+            .arg(format!("--containerd-namespace={unique}"))
+            .arg(format!("--containerd-plugins-namespace={unique}-plugins"))
+            .arg(format!("--cgroup-parent=/{unique}"))
+            .args(["--bridge=none", "--iptables=false", "--shutdown-timeout=5"])
+            .env_remove("DOCKER_HOST")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            // An interrupt from the terminal ends the tests; the keeper then cleans up.
+            .process_group(0)
+            .spawn()
+            .expect("sh");
+        let mut line = String::new();
+        BufReader::new(keeper.stdout.take().expect("a pipe"))
+            .read_line(&mut line)
+            .expect("the keeper's answer");
+        let Some(pid) = line.trim().parse().ok().and_then(Pid::from_raw) else {
+            panic!(
+                "no engine was started (must run as root): {:?}",
+                keeper.wait()
+            );
+        };
+        let engine = PrivateEngine { keeper, pid, dir };
+        engine.wait_until_it_answers();
+        engine
+    }
+
+    /// The engine shared by all tests of this process that neither stop nor starve it.
+    pub fn shared() -> &'static PrivateEngine {
+        static SHARED: OnceLock<PrivateEngine> = OnceLock::new();
+        SHARED.get_or_init(PrivateEngine::start)
+    }
+
+    fn wait_until_it_answers(&self) {
+        let end = Instant::now() + START_TIMEOUT;
+        loop {
+            match http::request(&self.socket(), "GET", "/_ping", b"", Duration::from_secs(5)) {
+                Ok(answer) if answer.status == 200 => return,
+                _ if !self.is_running() => {
+                    panic!("the engine ended at its start; its log:\n{}", self.log())
+                }
+                _ if Instant::now() > end => {
+                    panic!("the engine does not answer; its log:\n{}", self.log())
+                }
+                _ => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join("socket")
+    }
+
+    /// As `DOCKER_HOST` and `--docker-host` take it.
+    pub fn url(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    pub fn data_root(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    pub fn is_running(&self) -> bool {
+        std::fs::read_to_string(format!("/proc/{}/stat", self.pid.as_raw_nonzero()))
+            .is_ok_and(|stat| !stat.contains(") Z "))
+    }
+
+    /// Hangs the engine: connections are still accepted, by the kernel, and nothing answers.
+    pub fn stop(&self) {
+        kill_process(self.pid, Signal::STOP).expect("SIGSTOP");
+    }
+
+    pub fn cont(&self) {
+        kill_process(self.pid, Signal::CONT).expect("SIGCONT");
+    }
+
+    /// The engine dies without a word; its containers live on under their shims.
+    pub fn kill(&self) {
+        kill_process(self.pid, Signal::KILL).expect("SIGKILL");
+    }
+
+    /// The engine's own log.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
+    /// One request to the engine's API, without a client library.
+    pub fn request(&self, method: &str, path: &str, body: &[u8]) -> http::Answer {
+        http::request(&self.socket(), method, path, body, REQUEST_TIMEOUT).unwrap_or_else(|error| {
+            panic!(
+                "{method} {path}: {error}; the engine's log:\n{}",
+                self.log()
+            )
+        })
+    }
+
+    /// Loads an image archive.
+    ///
+    /// # Panics
+    /// If the engine refuses it.
+    pub fn load(&self, archive: &[u8]) {
+        let answer = self.request("POST", "/images/load?quiet=1", archive);
+        assert!(
+            answer.status == 200 && !answer.body.contains("errorDetail"),
+            "the engine refused the archive: {} {}",
+            answer.status,
+            answer.body
+        );
+    }
+}
+
+impl Drop for PrivateEngine {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "--- log of the engine {}\n{}---",
+                self.dir.display(),
+                self.log()
+            );
+        }
+        drop(self.keeper.stdin.take());
+        let end = Instant::now() + CLEANUP_TIMEOUT;
+        while let Ok(None) = self.keeper.try_wait() {
+            if Instant::now() > end {
+                eprintln!("the engine in {} could not be removed", self.dir.display());
+                let _ = self.keeper.kill();
+                let _ = self.keeper.wait();
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// `GUESTBAKE_TEST_DOCKERD` (to test against another version), or the installed one.
+fn dockerd() -> PathBuf {
+    if let Some(path) = std::env::var_os("GUESTBAKE_TEST_DOCKERD") {
+        return path.into();
+    }
+    // Debian puts it where the PATH of a plain user does not lead.
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin:/usr/local/sbin";
+    path.split(':')
+        .map(|dir| Path::new(dir).join("dockerd"))
+        .find(|file| file.is_file())
+        .unwrap_or_else(|| {
+            panic!("these tests need a Docker engine: apt-get install --no-install-recommends docker.io")
+        })
+}
