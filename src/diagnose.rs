@@ -137,6 +137,15 @@ async fn container(scene: &Scene<'_>, name: &str, events: &Events) -> (Vec<Strin
                 events.masker.add(secrets(&facts));
                 describe(name, &facts)
             }
+            Ok(None)
+                if scene
+                    .plan
+                    .containers
+                    .iter()
+                    .all(|container| container.name != name) =>
+            {
+                vec![]
+            }
             Ok(None) => vec![format!("{name}: there is no such container")],
             Err(error) => vec![format!("{name}: {error}")],
         }

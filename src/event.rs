@@ -9,6 +9,9 @@ use crate::failure::{ExitCode, Reason, Stage};
 use crate::mask::Masker;
 use crate::plan::PowerOff;
 
+/// Bytes of a line that are shown.
+const LONGEST_LINE: usize = 16 * 1024;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
@@ -130,7 +133,10 @@ impl Events {
     /// One event a line, so that no listener has to think about line ends.
     fn each_line(&self, text: &str, event: impl Fn(String) -> Event) {
         for line in text.lines() {
-            (self.sink)(event(self.masker.mask(line)));
+            let mut text = self.masker.mask(line);
+            // Only after masking: a secret cut in two would not be recognised.
+            text.truncate(text.floor_char_boundary(LONGEST_LINE));
+            (self.sink)(event(text));
         }
     }
 

@@ -111,6 +111,8 @@ pub struct Fault {
     pub error: anyhow::Error,
     /// The container concerned: its log is shown last.
     pub container: Option<String>,
+    /// Where the work concerned belongs, if that is not the stage that is going on.
+    pub stage: Option<Stage>,
     /// Output that shows the cause, such as a migration's last lines: shown right before it.
     pub evidence: Vec<String>,
 }
@@ -125,6 +127,7 @@ impl Fault {
             reason,
             error: error.into(),
             container: None,
+            stage: None,
             evidence: Vec::new(),
         }
     }

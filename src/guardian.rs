@@ -26,7 +26,7 @@ use crate::host::kernel_log;
 use crate::host::power::ThisMachine;
 use crate::pipeline::Request;
 use crate::plan::DEFAULT_RUN_TIMEOUT;
-use crate::verdict::{Announcer, Lock, Outlets, Record};
+use crate::verdict::{Announcer, Lock, Outlets};
 use crate::worker::WORKER_VERB;
 
 /// What the worker gets beyond its own limits before it is killed: diagnostics, and stopping containers.
@@ -80,9 +80,6 @@ pub fn run(run: Run) -> ExitCode {
             None
         }
     };
-    if let Err(error) = Record::in_folder(&run.outlets.state).begin() {
-        eprintln!("guestbake: {}: {error}", run.outlets.state.display());
-    }
     protect_from_oom_killer();
     let mut announcer = Announcer::new(run.outlets.clone(), Arc::new(ThisMachine));
     let code = match Worker::start(&run) {

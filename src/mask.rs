@@ -1,9 +1,173 @@
-#[derive(Default)]
-pub struct Masker;
-impl Masker {
-    pub fn mask(&self, s: &str) -> String {
-        s.to_owned()
-    }
-    pub fn add(&self, _: impl IntoIterator<Item = String>) {}
-}
+//! Masking: no secret leaves the agent, whatever prints it. Known values are masked wherever they stand, unknown ones
+//! where a name says what they are.
+
+use std::collections::BTreeSet;
+use std::sync::{LazyLock, PoisonError, RwLock};
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use regex::{Captures, Regex};
+
 pub use crate::plan::is_secret_name;
+
+const MASK: &str = "***";
+/// Shorter values are words like `a` or `42`, and masking them everywhere would leave nothing to read. Behind their
+/// name they are masked all the same.
+const SHORTEST: usize = 4;
+
+/// `scheme://user:password@host`.
+static URL_PASSWORD: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@]*:)([^\s/@]+)@").expect("a pattern")
+});
+
+/// `NAME=value`, `"NAME":"value"`, `NAME: value`, the value quoted or not.
+static NAMED_VALUE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"([A-Za-z0-9_.-]+)("?\s*[=:]\s*)("(?:[^"\\]|\\.)*"|'[^']*'|[^\s"',;&]+)"#)
+        .expect("a pattern")
+});
+
+/// Knows secrets and takes them out of text.
+#[derive(Default)]
+pub struct Masker {
+    known: RwLock<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    forms: BTreeSet<String>,
+    /// All forms at once; the time it takes grows with the text alone.
+    finder: Option<AhoCorasick>,
+}
+
+impl Masker {
+    /// From now on these values are masked, in every form in which they may be printed.
+    pub fn add(&self, values: impl IntoIterator<Item = String>) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let before = known.forms.len();
+        for value in values {
+            known.forms.extend(forms(&value));
+        }
+        if known.forms.len() > before {
+            known.finder = AhoCorasick::builder()
+                .match_kind(MatchKind::LeftmostLongest)
+                .build(&known.forms)
+                .ok();
+        }
+    }
+
+    pub fn mask(&self, text: &str) -> String {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let text = match &known.finder {
+            Some(finder) => finder.replace_all(text, &vec![MASK; known.forms.len()]),
+            None => text.to_owned(),
+        };
+        let text = URL_PASSWORD.replace_all(&text, "${1}***@");
+        NAMED_VALUE.replace_all(&text, mask_named).into_owned()
+    }
+}
+
+fn mask_named(found: &Captures<'_>) -> String {
+    let (name, between) = (&found[1], &found[2]);
+    // Prose has colons too: `primary key: id`, `unexpected token: ;`. A variable's name is not one plain word.
+    let is_prose = between.contains(':')
+        && !between.contains('"')
+        && name.chars().all(|c| c.is_ascii_lowercase());
+    let is_password = name.eq_ignore_ascii_case("password") || name.eq_ignore_ascii_case("secret");
+    match is_secret_name(name) && (!is_prose || is_password) {
+        true => format!("{name}{between}{MASK}"),
+        false => found[0].to_owned(),
+    }
+}
+
+/// The value itself, its lines, and how JSON, URLs and base64 write it.
+fn forms(value: &str) -> BTreeSet<String> {
+    let json = serde_json::to_string(value).unwrap_or_default();
+    let forms = [
+        value.to_owned(),
+        json.trim_matches('"').to_owned(),
+        utf8_percent_encode(value, NON_ALPHANUMERIC).to_string(),
+        STANDARD_NO_PAD.encode(value),
+    ];
+    let lines = value.lines().map(|line| line.trim().to_owned());
+    forms
+        .into_iter()
+        .chain(lines)
+        .filter(|form| form.len() >= SHORTEST)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn masked(secrets: &[&str], text: &str) -> String {
+        let masker = Masker::default();
+        masker.add(secrets.iter().map(|secret| (*secret).to_owned()));
+        masker.mask(text)
+    }
+
+    #[test]
+    fn known_values_are_masked_wherever_they_stand() {
+        assert_eq!(
+            masked(&["hunter2", "hunter2-long"], "xhunter2y hunter2-long"),
+            "x***y ***"
+        );
+    }
+
+    #[test]
+    fn other_forms_of_a_value_are_masked() {
+        let text = r#"{"v":"a\"b c"} a%22b%20c YSJiIGM="#;
+        assert_eq!(masked(&["a\"b c"], text), r#"{"v":"***"} *** ***="#);
+    }
+
+    #[test]
+    fn each_line_of_a_value_is_masked() {
+        assert_eq!(
+            masked(&["-----BEGIN\nMIIEpAIB\n"], "got MIIEpAIB"),
+            "got ***"
+        );
+    }
+
+    #[test]
+    fn passwords_in_urls_are_masked_without_being_known() {
+        assert_eq!(
+            masked(&[], "cannot reach postgres://app:s3cret@db:5432/app"),
+            "cannot reach postgres://app:***@db:5432/app"
+        );
+    }
+
+    #[test]
+    fn a_name_that_says_so_masks_its_value_however_short() {
+        assert_eq!(
+            masked(
+                &[],
+                r#"API_KEY=x1 "token":"abc" POSTGRES_PASSWORD: pw db_password = 'a b' password: pw"#
+            ),
+            r#"API_KEY=*** "token":*** POSTGRES_PASSWORD: *** db_password = *** password: ***"#
+        );
+    }
+
+    #[test]
+    fn prose_stays_readable() {
+        for text in [
+            "primary key: id is not unique",
+            "unexpected token: ;",
+            "HOME=/root PATH: /bin",
+        ] {
+            assert_eq!(masked(&[], text), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_known_secret_never_comes_through(secret in "[!-~]{4,20}", before in ".{0,20}", after in ".{0,20}") {
+            prop_assume!(!MASK.contains(&secret));
+            let out = masked(&[&secret], &format!("{before}{secret}{after}"));
+            let outside = out.replace(MASK, "");
+            prop_assert!(!outside.contains(&secret) || format!("{before}{after}").contains(&secret), "{out}");
+        }
+    }
+}

@@ -26,14 +26,14 @@ pub struct Migrated {
 }
 
 pub async fn run(ready: ReadyServices, plan: &Plan, events: &Events) -> Result<Migrated, Fault> {
-    let started = ready.started;
+    let stack = ready.containers;
     for migration in &plan.migrations {
-        let one = run_one(&*started.engine, migration, events);
-        started.observer.guard(one).await?;
+        let one = run_one(&*stack.engine, migration, events);
+        stack.observer.guard(one).await?;
     }
     Ok(Migrated {
-        engine: started.engine,
-        observer: started.observer,
+        engine: stack.engine,
+        observer: stack.observer,
     })
 }
 
@@ -214,7 +214,7 @@ impl<'a> Transcript<'a> {
     }
 
     fn finish(mut self) -> Vec<String> {
-        for line in std::mem::take(&mut self.lines).finish() {
+        if let Some(line) = self.lines.finish() {
             self.keep(line);
         }
         self.last.lines().map(str::to_owned).collect()

@@ -20,6 +20,10 @@ use crate::{bundle, containers, diagnose, engine, guest, images, migrate, plan, 
 /// For stopping containers of a run that is given up.
 const GIVE_UP_LIMIT: Duration = Duration::from_secs(30);
 
+/// How many of a dead container's last lines make it into the message.
+const LAST_LINES: usize = 3;
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(3);
+
 /// What a run is asked for.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Request {
@@ -86,13 +90,16 @@ async fn stages(
             images::load(engine, &bundle, plan, host, events),
         )
         .await?;
-    let started = run
-        .stage(Stage::Containers, containers::start(loaded, plan, events))
+    let created = run
+        .stage(
+            Stage::Containers,
+            containers::create_all(loaded, plan, events),
+        )
         .await?;
     let ready = run
         .stage(
             Stage::Wait,
-            wait::until_ready(started, plan, &prober, events),
+            wait::until_ready(created, plan, &prober, events),
         )
         .await?;
     let migrated = run
@@ -179,7 +186,7 @@ async fn conclude_failed(known: &Known, host: &Host, failure: &Failure, events: 
     diagnose(known, host, Some(&failure.fault), events).await;
     let given_up = matches!(
         failure.fault.reason,
-        Reason::Interrupted | Reason::DeadlineExceeded
+        Reason::Interrupted | Reason::DeadlineExceeded | Reason::Killed
     );
     if let (true, Some(engine), Some(plan)) = (given_up, known.engine.get(), known.plan.get()) {
         match timeout(GIVE_UP_LIMIT, containers::stop_all(&**engine, plan, events)).await {
@@ -204,20 +211,21 @@ async fn diagnose(known: &Known, host: &Host, fault: Option<&Fault>, events: &Ev
     diagnose::dump(&scene, fault, events).await;
 }
 
-/// The last thing that a container which died had to say.
+/// The last things that a container which died had to say.
 async fn last_words(known: &Known, fault: &Fault) -> Option<String> {
     let name = fault.container.as_deref()?;
     let engine = known.engine.get()?;
     if fault.reason != Reason::DependencyExited {
         return None;
     }
-    let log = timeout(
-        Duration::from_secs(3),
-        diagnose::log_tail(&**engine, name, 5),
-    )
-    .await
-    .ok()?;
-    log.into_iter().rev().find(|line| !line.trim().is_empty())
+    let tail = diagnose::log_tail(&**engine, name, LAST_LINES);
+    let lines = timeout(LAST_WORDS_LIMIT, tail).await.ok()?;
+    let said: Vec<_> = lines
+        .iter()
+        .map(|line| line.trim())
+        .filter(|line| !line.is_empty())
+        .collect();
+    (!said.is_empty()).then(|| said.join(" / "))
 }
 
 /// The one deadline, and the one place where a stage is begun, ended and blamed.
@@ -261,7 +269,10 @@ impl<'a> Run<'a> {
                 self.events.emit(Event::StageDone { stage, seconds });
                 Ok(value)
             }
-            Err(fault) => Err(Failure { stage, fault }),
+            Err(fault) => Err(Failure {
+                stage: fault.stage.unwrap_or(stage),
+                fault,
+            }),
         }
     }
 

@@ -15,16 +15,17 @@ use crate::guardian::{Control, Run};
 use crate::host::Host;
 use crate::host::power::ThisMachine;
 use crate::pipeline::{self, Wish};
-use crate::verdict::{Announcer, Lock, Outlets};
+use crate::verdict::{Announcer, Lock, Outlets, Progress};
 
 /// Not for people: only the guardian says it.
 pub const WORKER_VERB: &str = "guarded-worker";
 
 /// Who hears the events.
 enum Audience {
-    Guardian,
+    /// With what it has been told, should it die.
+    Guardian(Box<Progress>),
     /// The guardian is dead; the lock is what it held.
-    Own(Box<Announcer>, #[allow(dead_code)] Option<Lock>),
+    Own(Box<Announcer>, #[expect(dead_code, reason = "held, not looked at")] Option<Lock>),
 }
 
 type SharedAudience = Arc<Mutex<Audience>>;
@@ -48,7 +49,8 @@ pub fn run() -> ExitCode {
         return ExitCode::Usage;
     };
     leave_signals_to_the_guardian();
-    let audience: SharedAudience = Arc::new(Mutex::new(Audience::Guardian));
+    let audience: SharedAudience =
+        Arc::new(Mutex::new(Audience::Guardian(Box::default())));
     let events = events_to(audience.clone());
     fail_on_panic(events.clone(), audience.clone());
     let (wishes, wished) = mpsc::unbounded_channel();
@@ -81,7 +83,7 @@ fn announce(audience: &SharedAudience, outcome: Outcome) -> ExitCode {
             announcer.power_off_if_due();
             code
         }
-        Audience::Guardian => ExitCode::Internal,
+        Audience::Guardian(_) => ExitCode::Internal,
     }
 }
 
@@ -104,8 +106,13 @@ fn obey(
         };
         let _ = wishes.send(wish);
     }
-    let announcer = Announcer::new(outlets.clone(), Arc::new(ThisMachine));
-    *lock(audience) = Audience::Own(Box::new(announcer), Lock::take(&outlets.state).ok());
+    let mut heard = lock(audience);
+    if let Audience::Guardian(progress) = &mut *heard {
+        let progress = std::mem::take(&mut **progress);
+        let announcer = Announcer::continuing(outlets.clone(), progress, Arc::new(ThisMachine));
+        *heard = Audience::Own(Box::new(announcer), Lock::take(&outlets.state).ok());
+    }
+    drop(heard);
     let why = "the guardian process was killed".to_owned();
     let _ = wishes.send(Wish::GiveUp(Reason::Killed, why));
     let _ = ending.send(Ending::Orphaned);
@@ -114,7 +121,8 @@ fn obey(
 fn events_to(audience: SharedAudience) -> Events {
     Events::new(move |event| match &mut *lock(&audience) {
         Audience::Own(announcer, _) => announcer.take(event),
-        Audience::Guardian => {
+        Audience::Guardian(progress) => {
+            progress.take(&event);
             let mut line = serde_json::to_vec(&event).unwrap_or_default();
             line.push(b'\n');
             // A closed pipe is noticed on the control pipe, too.
@@ -129,11 +137,11 @@ fn fail_on_panic(events: Events, audience: SharedAudience) {
         let text = panic.to_string().replace('\n', " ");
         let text = events.masker.mask(&text);
         eprintln!("{text}");
-        if let Ok(mut audience) = audience.try_lock() {
-            if let Audience::Own(announcer, _) = &mut *audience {
-                announcer.announce(Outcome::failed(None, Reason::Internal, text));
-                announcer.power_off_if_due();
-            }
+        if let Ok(mut audience) = audience.try_lock()
+            && let Audience::Own(announcer, _) = &mut *audience
+        {
+            announcer.announce(Outcome::failed(None, Reason::Internal, text));
+            announcer.power_off_if_due();
         }
         std::process::exit(ExitCode::Internal as i32);
     }));

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use crate::bundle::Bundle;
-use crate::containers::{self, StartedContainers};
+use crate::containers::{self, CreatedContainers};
 use crate::engine::{self, RunningEngine};
 use crate::event::{Event, Events};
 use crate::failure::{ExitCode, Fault};
@@ -26,8 +26,8 @@ pub fn check(request: &Request) -> ExitCode {
 pub fn wait(request: &Request) -> ExitCode {
     alone(request, async |host, events| {
         let found = Found::look(request, host, events).await?;
-        let started = found.started(events);
-        wait::until_ready(started, &found.plan, &found.prober, events)
+        let created = found.created(events);
+        wait::until_ready(created, &found.plan, &found.prober, events)
             .await
             .map(|_| ())
     })
@@ -36,7 +36,7 @@ pub fn wait(request: &Request) -> ExitCode {
 pub fn migrate(request: &Request) -> ExitCode {
     alone(request, async |host, events| {
         let found = Found::look(request, host, events).await?;
-        let ready = ReadyServices::as_found(found.started(events));
+        let ready = ReadyServices::as_found(found.created(events));
         migrate::run(ready, &found.plan, events).await.map(|_| ())
     })
 }
@@ -44,10 +44,10 @@ pub fn migrate(request: &Request) -> ExitCode {
 pub fn smoke(request: &Request) -> ExitCode {
     alone(request, async |host, events| {
         let found = Found::look(request, host, events).await?;
-        let started = found.started(events);
+        let created = found.created(events);
         let migrated = Migrated {
-            engine: started.engine,
-            observer: started.observer,
+            engine: created.engine,
+            observer: created.observer,
         };
         smoke_test::test(
             migrated,
@@ -98,7 +98,7 @@ impl Found {
         })
     }
 
-    fn started(&self, events: &Events) -> StartedContainers {
+    fn created(&self, events: &Events) -> CreatedContainers {
         containers::as_found(self.running.engine.clone(), &self.plan, events)
     }
 }

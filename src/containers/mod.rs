@@ -1,4 +1,4 @@
-//! Containers: loaded images become started containers that are watched from then on.
+//! Containers: loaded images become containers that are watched from then on.
 
 mod observer;
 mod stop;
@@ -15,27 +15,27 @@ pub use observer::{Broken, Observer, Rules};
 pub use stop::{stop, stop_all, stop_one};
 
 use crate::event::Events;
-use crate::failure::{Because, Fault, Reason};
+use crate::failure::{Because, Fault, Reason, Stage};
 use crate::host::engine::{Engine, EngineError};
 use crate::images::LoadedImages;
 use crate::plan::{Condition, Container, Plan};
 
-/// The plan's containers, created and watched; those that depend on others may still have to start.
-pub struct StartedContainers {
+/// The plan's containers, created and watched, none of them started by this run yet.
+pub struct CreatedContainers {
     pub engine: Arc<dyn Engine>,
     pub observer: Arc<Observer>,
-    /// When the first was started: readiness is counted from here.
+    /// The first start: readiness is counted from here.
     pub since: Instant,
-    later: Vec<Container>,
+    to_start: Vec<Container>,
     events: Events,
 }
 
-/// Creates all containers and starts those that need not wait for another.
-pub async fn start(
+/// Creates all containers. They are started while their services are waited for, so that none is seen late.
+pub async fn create_all(
     images: LoadedImages,
     plan: &Plan,
     events: &Events,
-) -> Result<StartedContainers, Fault> {
+) -> Result<CreatedContainers, Fault> {
     let engine = images.engine;
     let containers = plan
         .containers
@@ -48,40 +48,30 @@ pub async fn start(
             .map(|container| create(&*engine, container)),
     )
     .await?;
-    let observer = Observer::watch(engine.clone(), Rules::of(plan), events);
-    let (now, later): (Vec<_>, Vec<_>) = containers
-        .into_iter()
-        .partition(|container| container.depends_on.is_empty());
-    let since = Instant::now();
-    try_join_all(
-        now.iter()
-            .map(|container| start_one(&*engine, container, events)),
-    )
-    .await?;
-    Ok(StartedContainers {
+    Ok(CreatedContainers {
+        observer: Arc::new(Observer::watch(engine.clone(), Rules::of(plan), events)),
         engine,
-        observer: Arc::new(observer),
-        since,
-        later,
+        since: Instant::now(),
+        to_start: containers,
         events: events.clone(),
     })
 }
 
 /// What is running now, as the stages run alone take it.
-pub fn as_found(engine: Arc<dyn Engine>, plan: &Plan, events: &Events) -> StartedContainers {
-    StartedContainers {
+pub fn as_found(engine: Arc<dyn Engine>, plan: &Plan, events: &Events) -> CreatedContainers {
+    CreatedContainers {
         observer: Arc::new(Observer::watch(engine.clone(), Rules::of(plan), events)),
         engine,
         since: Instant::now(),
-        later: Vec::new(),
+        to_start: Vec::new(),
         events: events.clone(),
     }
 }
 
-impl StartedContainers {
-    /// Starts each remaining container as soon as those it depends on are as it wants them.
-    pub async fn start_rest(&self) -> Result<(), Fault> {
-        try_join_all(self.later.iter().map(|container| async move {
+impl CreatedContainers {
+    /// Starts each container as soon as those it depends on are as it wants them.
+    pub async fn start_all(&self) -> Result<(), Fault> {
+        try_join_all(self.to_start.iter().map(|container| async move {
             join_all(container.depends_on.iter().map(|(on, condition)| {
                 self.observer.until(on, move |facts| match condition {
                     Condition::Started => facts.running || facts.status == "exited",
@@ -90,7 +80,11 @@ impl StartedContainers {
                 })
             }))
             .await;
-            start_one(&*self.engine, container, &self.events).await
+            let started = start_one(&*self.engine, container, &self.events).await;
+            started.map_err(|fault| Fault {
+                stage: Some(Stage::Containers),
+                ..fault
+            })
         }))
         .await
         .map(|_| ())

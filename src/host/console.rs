@@ -2,7 +2,7 @@
 //! and nobody waits for it longer than he said.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -47,7 +47,16 @@ struct LastWords {
 }
 
 impl Console {
+    /// A log that begins anew; what was there before is kept beside it.
+    pub fn open_fresh(path: &Path) -> Self {
+        Self::start(path, "", true)
+    }
+
     pub fn open(path: &Path, prefix: &'static str) -> Self {
+        Self::start(path, prefix, false)
+    }
+
+    fn start(path: &Path, prefix: &'static str, fresh: bool) -> Self {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             changed: Condvar::new(),
@@ -60,7 +69,12 @@ impl Console {
         // Without a thread the console is as good as unplugged.
         if thread::Builder::new()
             .name("console".into())
-            .spawn(move || writer.run())
+            .spawn(move || {
+                if fresh {
+                    set_aside(&writer.path);
+                }
+                writer.run();
+            })
             .is_err()
         {
             shared.lock().ended = true;
@@ -221,6 +235,18 @@ impl Writer {
         if let Some(file) = &self.file {
             let _ = rustix::termios::tcdrain(file).or_else(|_| rustix::fs::fsync(file));
         }
+    }
+}
+
+/// Only what was a file: a device or a pipe given as a log is used as it is.
+fn set_aside(path: &Path) {
+    if path.is_file() {
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(".old");
+        let _ = fs::rename(path, aside);
+    }
+    if let Some(folder) = path.parent() {
+        let _ = fs::create_dir_all(folder);
     }
 }
 

@@ -52,41 +52,74 @@ pub struct Outlets {
     pub power_off: Option<bool>,
 }
 
-pub struct Announcer {
-    outlets: Outlets,
-    consoles: Vec<Console>,
-    log: Console,
+/// What the events so far add up to.
+pub struct Progress {
     report: Report,
-    reports: Sender<(Report, Option<Sender<()>>)>,
     began: Instant,
     power_off: PowerOff,
-    power: Arc<dyn Power>,
-    record: Record,
 }
 
-impl Announcer {
-    pub fn new(outlets: Outlets, power: Arc<dyn Power>) -> Self {
-        let paths = match outlets.consoles.as_slice() {
-            [] => default_consoles(),
-            given => given.to_vec(),
-        };
-        Announcer {
-            consoles: paths
-                .iter()
-                .map(|path| Console::open(path, PREFIX))
-                .collect(),
-            log: Console::open(&outlets.log, ""),
+impl Default for Progress {
+    fn default() -> Self {
+        Progress {
             report: Report {
                 version: report::VERSION,
                 started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
                 ..Report::default()
             },
+            began: Instant::now(),
+            power_off: PowerOff::Always,
+        }
+    }
+}
+
+impl Progress {
+    pub fn take(&mut self, event: &Event) {
+        self.report.take(event, self.began.elapsed().as_secs_f64());
+        if let Event::Plan { power_off, .. } = event {
+            self.power_off = *power_off;
+        }
+    }
+}
+
+pub struct Announcer {
+    outlets: Outlets,
+    consoles: Vec<Console>,
+    log: Console,
+    progress: Progress,
+    reports: Sender<(Report, Option<Sender<()>>)>,
+    power: Arc<dyn Power>,
+    record: Record,
+}
+
+impl Announcer {
+    /// For a run that begins.
+    pub fn new(outlets: Outlets, power: Arc<dyn Power>) -> Self {
+        Record::in_folder(&outlets.state).begin();
+        let log = Console::open_fresh(&outlets.log);
+        Self::with(outlets, log, Progress::default(), power)
+    }
+
+    /// For a run that somebody else has announced until now.
+    pub fn continuing(outlets: Outlets, progress: Progress, power: Arc<dyn Power>) -> Self {
+        let log = Console::open(&outlets.log, "");
+        Self::with(outlets, log, progress, power)
+    }
+
+    fn with(outlets: Outlets, log: Console, progress: Progress, power: Arc<dyn Power>) -> Self {
+        let paths = match outlets.consoles.as_slice() {
+            [] => default_consoles(),
+            given => given.to_vec(),
+        };
+        let consoles = paths.iter().map(|path| Console::open(path, PREFIX));
+        Announcer {
+            consoles: consoles.collect(),
+            log,
+            progress,
             reports: write_reports(vec![
                 outlets.report.clone(),
                 outlets.state.join("report.json"),
             ]),
-            began: Instant::now(),
-            power_off: PowerOff::Always,
             power,
             record: Record::in_folder(&outlets.state),
             outlets,
@@ -94,12 +127,12 @@ impl Announcer {
     }
 
     pub fn report(&self) -> &Report {
-        &self.report
+        &self.progress.report
     }
 
     /// Shows an event where it belongs.
     pub fn take(&mut self, event: Event) {
-        self.report.take(&event, self.began.elapsed().as_secs_f64());
+        self.progress.take(&event);
         match &event {
             Event::Line { text } => self.everywhere(text),
             Event::Detail { text } => self.log.line(text),
@@ -108,7 +141,6 @@ impl Announcer {
                 self.everywhere(&format!("stage {stage} done ({seconds:.1}s)"));
                 self.save(None);
             }
-            Event::Plan { power_off, .. } => self.power_off = *power_off,
             _ => {}
         }
     }
@@ -121,7 +153,7 @@ impl Announcer {
 
     fn save(&self, saved: Option<Sender<()>>) {
         // Only fails when the thread is gone, and then nothing can be saved.
-        let _ = self.reports.send((self.report.clone(), saved));
+        let _ = self.reports.send((self.report().clone(), saved));
     }
 
     /// The end: cause, result line, marker, sync; once, whoever asks how often.
@@ -133,7 +165,7 @@ impl Announcer {
             self.everywhere(&format!("FAILED in stage {stage}: {message}"));
         }
         self.take(Event::Outcome(outcome.clone()));
-        if let Some(result) = &self.report.result {
+        if let Some(result) = &self.report().result {
             let json = serde_json::to_string(result)
                 .unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
             self.everywhere(&format!("{RESULT_PREFIX}{json}"));
@@ -160,11 +192,11 @@ impl Announcer {
 
     /// Powers off if that is how this run is to end; returns if the machine stays on.
     pub fn power_off_if_due(&self) {
-        let failed = self.report.result.as_ref().map(|result| result.verdict);
+        let failed = self.report().result.as_ref().map(|result| result.verdict);
         let due = match (failed, self.outlets.power_off) {
             (Some(Verdict::Ready), _) => false,
             (_, Some(asked)) => asked,
-            (verdict, None) => match self.power_off {
+            (verdict, None) => match self.progress.power_off {
                 PowerOff::Always => true,
                 PowerOff::OnFailure => verdict == Some(Verdict::Failed),
                 PowerOff::Never => false,

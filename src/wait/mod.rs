@@ -14,44 +14,48 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 pub use probe::{Answer, Fatal, Prober};
 
-use crate::containers::{Broken, Observer, StartedContainers};
+use crate::containers::{Broken, CreatedContainers, Observer};
 use crate::event::{Event, Events};
 use crate::failure::{Fault, Reason};
 use crate::plan::{Plan, Service};
 
 /// Proof that every service answered.
 pub struct ReadyServices {
-    pub started: StartedContainers,
+    pub containers: CreatedContainers,
 }
 
 impl ReadyServices {
     /// Takes it for granted, for a stage run alone against what is running.
-    pub fn as_found(started: StartedContainers) -> Self {
-        ReadyServices { started }
+    pub fn as_found(created: CreatedContainers) -> Self {
+        ReadyServices {
+            containers: created,
+        }
     }
 }
 
 /// Waits for the plan's services, counted from the first container's start.
 pub async fn until_ready(
-    started: StartedContainers,
+    created: CreatedContainers,
     plan: &Plan,
     prober: &Prober,
     events: &Events,
 ) -> Result<ReadyServices, Fault> {
     let budget = Budget {
-        since: started.since,
+        since: created.since,
         total: plan.wait.timeout,
     };
     let group = Group {
         services: &plan.wait.services,
         budget,
         heartbeat: plan.wait.heartbeat,
-        observer: &started.observer,
+        observer: &created.observer,
         prober,
         events,
     };
-    match group.all_ready(started.start_rest()).await {
-        Ok(()) => Ok(ReadyServices { started }),
+    match group.all_ready(created.start_all()).await {
+        Ok(()) => Ok(ReadyServices {
+            containers: created,
+        }),
         Err(unready) => Err(unready.into_fault()),
     }
 }
