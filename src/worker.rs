@@ -25,7 +25,10 @@ enum Audience {
     /// With what it has been told, should it die.
     Guardian(Box<Progress>),
     /// The guardian is dead; the lock is what it held.
-    Own(Box<Announcer>, #[expect(dead_code, reason = "held, not looked at")] Option<Lock>),
+    Own(
+        Box<Announcer>,
+        #[expect(dead_code, reason = "held, not looked at")] Option<Lock>,
+    ),
 }
 
 type SharedAudience = Arc<Mutex<Audience>>;
@@ -49,8 +52,7 @@ pub fn run() -> ExitCode {
         return ExitCode::Usage;
     };
     leave_signals_to_the_guardian();
-    let audience: SharedAudience =
-        Arc::new(Mutex::new(Audience::Guardian(Box::default())));
+    let audience: SharedAudience = Arc::new(Mutex::new(Audience::Guardian(Box::default())));
     let events = events_to(audience.clone());
     fail_on_panic(events.clone(), audience.clone());
     let (wishes, wished) = mpsc::unbounded_channel();

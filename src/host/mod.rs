@@ -39,7 +39,7 @@ impl Host {
             units: Arc::new(systemd::Systemd),
             engine: Arc::new(docker::DockerHost::choose(docker_host)),
             disks: Arc::new(disks::LocalDisks),
-            network: Arc::new(probes::GuestNetwork::default()),
+            network: Arc::new(probes::GuestNetwork),
             vitals: Arc::new(vitals::LocalVitals),
         }
     }

@@ -1,14 +1,12 @@
 //! Probing from the guest's own network: TCP and HTTP.
 
 use std::error::Error;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use anyhow::Context;
 use async_trait::async_trait;
-use hickory_resolver::TokioResolver;
 use reqwest::redirect::Policy;
-use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
+use tokio::net::{TcpStream, lookup_host};
 
 use crate::plan::HttpProbe;
 
@@ -29,18 +27,17 @@ pub trait Network: Send + Sync {
     async fn http(&self, probe: &HttpProbe) -> Result<HttpAnswer, String>;
 }
 
-#[derive(Default)]
-pub struct GuestNetwork {
-    resolver: OnceCell<TokioResolver>,
-}
+pub struct GuestNetwork;
 
 #[async_trait]
 impl Network for GuestNetwork {
     async fn tcp(&self, host: &str, port: u16) -> Result<(), String> {
-        let addresses = self.resolve(host).await.map_err(|e| format!("{e:#}"))?;
+        let addresses = resolve(host, port)
+            .await
+            .map_err(|error| plain_io(&error))?;
         let mut last = format!("{host} has no address");
         for address in addresses {
-            match TcpStream::connect(SocketAddr::new(address, port)).await {
+            match TcpStream::connect(address).await {
                 Ok(_) => return Ok(()),
                 Err(error) => last = plain_io(&error),
             }
@@ -49,7 +46,7 @@ impl Network for GuestNetwork {
     }
 
     async fn http(&self, probe: &HttpProbe) -> Result<HttpAnswer, String> {
-        let client = client(probe).map_err(|error| innermost(&error))?;
+        let client = client(probe).await?;
         let method = probe
             .method
             .parse()
@@ -87,38 +84,56 @@ impl Network for GuestNetwork {
     }
 }
 
-impl GuestNetwork {
-    /// A static binary must not call the C library's resolver, which loads shared objects of the guest's.
-    async fn resolve(&self, host: &str) -> anyhow::Result<Vec<IpAddr>> {
-        let literal = host.trim_start_matches('[').trim_end_matches(']');
-        if let Ok(address) = literal.parse() {
-            return Ok(vec![address]);
+/// Addresses, `localhost` and `/etc/hosts` need no resolver. Only other names go to the C library's, which in a static
+/// binary knows DNS but may not get along with what the guest adds to it.
+async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    let hosts = || std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let known = match literal.parse() {
+        Ok(address) => vec![address],
+        Err(_) if host == "localhost" => {
+            vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
         }
-        if host == "localhost" {
-            return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
-        }
-        let resolver = self
-            .resolver
-            .get_or_try_init(async || anyhow::Ok(TokioResolver::builder_tokio()?.build()?))
-            .await
-            .context("/etc/resolv.conf")?;
-        let found = resolver
-            .lookup_ip(host)
-            .await
-            .with_context(|| format!("cannot resolve {host}"))?;
-        Ok(found.iter().collect())
+        Err(_) => in_hosts(&hosts(), host),
+    };
+    match known.is_empty() {
+        true => Ok(lookup_host((host, port)).await?.collect()),
+        false => Ok(known
+            .into_iter()
+            .map(|address| SocketAddr::new(address, port))
+            .collect()),
     }
 }
 
+/// hosts(5): an address, then names; `#` begins a comment.
+fn in_hosts(hosts: &str, name: &str) -> Vec<IpAddr> {
+    let entries = hosts.lines().filter_map(|line| {
+        let mut words = line.split('#').next()?.split_whitespace();
+        let address = words.next()?.parse().ok()?;
+        words
+            .any(|word| word.eq_ignore_ascii_case(name))
+            .then_some(address)
+    });
+    entries.collect()
+}
+
 /// A client for one attempt: a connection that was good before says nothing about now.
-fn client(probe: &HttpProbe) -> reqwest::Result<reqwest::Client> {
+async fn client(probe: &HttpProbe) -> Result<reqwest::Client, String> {
+    let url = reqwest::Url::parse(&probe.url).map_err(|error| error.to_string())?;
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port_or_known_default().unwrap_or(80);
+    let addresses = resolve(host, port)
+        .await
+        .map_err(|error| plain_io(&error))?;
     // Loading the guest's certificates takes time, and fails where there are none: only for those who need them.
-    let verify = probe.url.starts_with("https:") && !probe.insecure;
+    let verify = url.scheme() == "https" && !probe.insecure;
     reqwest::Client::builder()
         .no_proxy()
         .redirect(Policy::none())
+        .resolve_to_addrs(host, &addresses)
         .danger_accept_invalid_certs(!verify)
         .build()
+        .map_err(|error| innermost(&error))
 }
 
 /// The part of a chain of errors that names the cause: `Connection refused`, not `error sending request`.
@@ -140,4 +155,32 @@ fn plain_io(error: &std::io::Error) -> String {
         .next()
         .unwrap_or(&text)
         .to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hosts_file_is_read_as_hosts_5_says() {
+        let hosts = "127.0.0.1 localhost\n10.0.0.5\tdb.internal db # the database\n# 10.0.0.6 db\nfd00::5 DB\n";
+        let found = in_hosts(hosts, "db");
+        assert_eq!(
+            found,
+            [
+                "10.0.0.5".parse::<IpAddr>().unwrap(),
+                "fd00::5".parse().unwrap()
+            ]
+        );
+        assert!(in_hosts(hosts, "data").is_empty());
+    }
+
+    #[tokio::test]
+    async fn addresses_need_no_resolver() {
+        assert_eq!(
+            resolve("[::1]", 80).await.unwrap(),
+            ["[::1]:80".parse().unwrap()]
+        );
+        assert_eq!(resolve("localhost", 1).await.unwrap().len(), 2);
+    }
 }

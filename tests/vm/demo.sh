@@ -1,0 +1,103 @@
+#!/bin/bash
+# The main job, whole: a real VM whose cloud-init starts guestbake from a bundle ISO.
+#   demo.sh            ends in DONE; exit code of `guestbake watch`
+#   demo.sh failure    a service dies; exit 0 if and only if that was reported as it should be
+# Everything it makes is under target/vm, and kept for the next time.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+cd "$here/../.."
+. "$here/clock.sh"
+vm=target/vm
+kind=${1:-success}
+case $kind in
+    success | failure) ;;
+    *)
+        echo "usage: demo.sh [failure]" >&2
+        exit 64
+        ;;
+esac
+demo_began=$(date +%s)
+
+step "what this machine lacks" "$here/prerequisites.sh" build vm
+step "the program (make static)" make --no-print-directory static
+step "container images" "$here/images.sh" demo
+step "guest" "$here/guest.sh"
+bundle=$PWD/$vm/bundle-$kind.iso
+mkdir -p "$vm"
+if [ "$kind" = failure ]; then
+    step "bundle ISO" "$here/demo-bundle.sh" failure "$bundle"
+else
+    step "bundle ISO" "$here/demo-bundle.sh" "$bundle"
+fi
+step "seed ISO" iso/seed.sh "$vm/seed.iso"
+accel=$("$here/accel.sh")
+
+serial=$PWD/$vm/demo-$kind.serial.log
+printf '%s  booting the VM; its serial line goes to %s\n' "$(date +%T)" "${serial#"$PWD/"}"
+booted=$(date +%s)
+rm -f "$serial"
+"$here/boot.sh" --name "demo-$kind" --accel "$accel" --bundle "$bundle" --seed "$PWD/$vm/seed.iso" --serial "$serial" &
+qemu=$!
+trap 'kill "$qemu" 2>/dev/null || true' EXIT
+
+watched=0
+target/guestbake-amd64 watch --serial "$serial" --pid "$qemu" --timeout 30m || watched=$?
+
+# The marker is out; the machine has to go down by itself.
+waited=0
+while kill -0 "$qemu" 2>/dev/null && [ "$waited" -lt 600 ]; do
+    sleep 0.1
+    waited=$((waited + 1))
+done
+if kill -0 "$qemu" 2>/dev/null; then
+    ended="did NOT power off within 60 s, killed"
+    kill "$qemu" 2>/dev/null || true
+    hung=yes
+else
+    ended="powered off"
+    hung=
+fi
+wait "$qemu" 2>/dev/null || true
+trap - EXIT
+rm -f "$vm/run/demo-$kind.qcow2"
+now=$(date +%s)
+
+# The serial line as a host reads it: no carriage returns, no escape codes.
+strings -a "$serial" >"$serial.txt"
+echo
+echo "stages in the guest:"
+sed -n 's/^STACK_PROVISION: stage \(.*\) done (\(.*\))$/\1 \2/p' "$serial.txt" |
+    while read -r stage took; do printf '  %-12s %10s\n' "$stage" "$took"; done
+printf 'result:  %s\n' "$(grep -o 'STACK_PROVISION_RESULT: .*' "$serial.txt" | tail -n 1 || true)"
+printf 'verdict: %s\n' "$(grep -Fx -e STACK_CLOUD_INIT_DONE -e STACK_CLOUD_INIT_FAILED "$serial.txt" | tail -n 1 || true)"
+printf 'VM:      %s, %s s after its start; all in all %s s\n' "$ended" "$((now - booted))" "$((now - demo_began))"
+printf 'watch:   exit %s\n' "$watched"
+
+if [ "$kind" = success ]; then
+    if [ "$watched" -eq 0 ] && [ -n "$hung" ]; then
+        exit 1
+    fi
+    exit "$watched"
+fi
+
+echo
+echo "the end of the serial log:"
+tail -n 30 "$serial.txt" | sed 's/^/  | /'
+wrong=
+expect() {
+    if ! "${@:2}"; then
+        echo "not as it should be: $1"
+        wrong=yes
+    fi
+}
+expect "watch exits 1" test "$watched" -eq 1
+expect "the marker is STACK_CLOUD_INIT_FAILED" grep -Fqx STACK_CLOUD_INIT_FAILED "$serial.txt"
+expect "there is no STACK_CLOUD_INIT_DONE" test "$(grep -Fcx STACK_CLOUD_INIT_DONE "$serial.txt" || true)" -eq 0
+expect "Postgres's last words are on the serial line" \
+    grep -Fq 'could not access file "pg_stat_statments"' "$serial.txt"
+expect "the machine powered off" test -z "$hung"
+if [ -n "$wrong" ]; then
+    exit 1
+fi
+echo
+echo "failed as it should: FAILED, with the dead container's last words, and powered off"

@@ -1,0 +1,105 @@
+#!/bin/bash
+# Installs what the tests need and this machine lacks: prerequisites.sh [build] [vm] [engine]
+#   build   a C compiler, and Rust if there is no cargo at all
+#   vm      QEMU, mmdebstrap, ISO and file system tools
+#   engine  Docker's engine, without starting its service
+set -eu
+cd "$(dirname "$0")"
+. ./apt.sh
+
+if [ $# -eq 0 ]; then
+    set -- vm
+fi
+wanted=
+for what in "$@"; do
+    case $what in
+        build)
+            wanted="$wanted gcc libc6-dev make"
+            if ! command -v cargo >/dev/null; then
+                # Debian 12 keeps a current Rust under this name; its plain one is too old.
+                case $(. /etc/os-release && echo "${VERSION_CODENAME:-}") in
+                    bookworm) wanted="$wanted cargo-web rustc-web" ;;
+                    *) wanted="$wanted cargo rustc" ;;
+                esac
+            fi
+            ;;
+        vm) wanted="$wanted qemu-system-x86 qemu-utils mmdebstrap xorriso zstd e2fsprogs binutils python3 debian-archive-keyring" ;;
+        engine) wanted="$wanted docker.io zstd python3 mmdebstrap debian-archive-keyring" ;;
+        *)
+            echo "prerequisites.sh: unknown part '$what' (build, vm, engine)" >&2
+            exit 64
+            ;;
+    esac
+done
+
+missing=
+for package in $wanted; do
+    if ! dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$'; then
+        missing="$missing $package"
+    fi
+done
+if [ -z "$missing" ]; then
+    exit 0
+fi
+echo "installing:$missing"
+
+sudo=
+if [ "$(id -u)" -ne 0 ]; then
+    sudo=sudo
+fi
+apt() {
+    # Quiet, but what went wrong is shown.
+    log=$(mktemp)
+    if ! $sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
+        -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@" >"$log" 2>&1; then
+        tail -n 30 "$log" >&2
+        rm -f "$log"
+        return 1
+    fi
+    rm -f "$log"
+}
+
+# A second QEMU package must come from where the first came from, or apt calls the set broken.
+. /etc/os-release
+release=
+added=
+case "$missing" in
+    *qemu*)
+        installed=$(dpkg-query -W -f '${Version}' qemu-utils 2>/dev/null || true)
+        if [ "${VERSION_CODENAME:-}" = bookworm ] && { [ -z "$installed" ] || [[ $installed == *bpo12* ]]; }; then
+            release=bookworm-backports
+            # shellcheck disable=SC2016 # apt's own variables
+            if ! apt-get indextargets --format '$(CODENAME)' 2>/dev/null | grep -qx "$release"; then
+                added=/etc/apt/sources.list.d/guestbake-backports.list
+                echo "deb [signed-by=$DEBIAN_KEYRING] $(debian_mirror) $release main" | $sudo tee "$added" >/dev/null
+            fi
+        fi
+        ;;
+esac
+apt update
+
+# Debian starts a service once it is installed; these tests start their own engine.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap '$sudo rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | $sudo tee "$policy" >/dev/null
+    $sudo chmod +x "$policy"
+fi
+
+plain=
+qemu=
+for package in $missing; do
+    case $package in
+        qemu*) qemu="$qemu $package${release:+/$release}" ;;
+        *) plain="$plain $package" ;;
+    esac
+done
+# shellcheck disable=SC2086 # lists of package names
+{
+    if [ -n "$qemu" ]; then
+        apt install --no-install-recommends ${release:+-t "$release"} $qemu
+    fi
+    if [ -n "$plain" ]; then
+        apt install --no-install-recommends $plain
+    fi
+}

@@ -1,0 +1,278 @@
+#!/bin/bash
+# The tests in real VMs: test.sh [NAME…], all without names. Each looks at the serial line as a host does.
+# Two VMs run side by side: a booting guest keeps little more than one core busy.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+cd "$here/../.."
+. "$here/clock.sh"
+top=$PWD
+work=$top/target/vm/test
+program=$top/target/guestbake-amd64
+all=(demo failure unit killed no-bundle wrong-arch)
+limit=${GUESTBAKE_VM_TIMEOUT:-600}
+
+# --- What a test is made of ------------------------------------------------------------------------------------------
+
+# check WHAT COMMAND…
+check() {
+    if "${@:2}"; then
+        echo "ok $test: $1"
+    else
+        echo "not ok $test: $1"
+    fi
+}
+
+# boot [--bundle ISO]…: until the VM ends, or the limit. Leaves $dir/serial.txt and $powered_off.
+boot() {
+    began=$(date +%s)
+    "$here/boot.sh" --name "test-$test" --accel "$accel" --serial "$dir/serial.log" "$@" 2>"$dir/qemu.log" &
+    qemu=$!
+    # This shell may be told to end before the VM has.
+    trap 'kill "$qemu" 2>/dev/null; exit 1' TERM INT
+    powered_off=yes
+    while kill -0 "$qemu" 2>/dev/null; do
+        if [ $(($(date +%s) - began)) -ge "$limit" ]; then
+            powered_off=no
+            kill "$qemu"
+        fi
+        sleep 0.2
+    done
+    wait "$qemu" 2>/dev/null || powered_off=no
+    trap - TERM INT
+    rm -f "$top/target/vm/run/test-$test.qcow2"
+    strings -a "$dir/serial.log" >"$dir/serial.txt"
+    echo "   $test: the VM ran $(($(date +%s) - began)) s"
+}
+
+says() {
+    grep -Fq -- "$1" "$dir/serial.txt"
+}
+
+# The one result line names what went wrong.
+result_has() {
+    [ "$(grep -c 'STACK_PROVISION_RESULT: {.*}$' "$dir/serial.txt")" -eq 1 ] || return 1
+    grep 'STACK_PROVISION_RESULT: ' "$dir/serial.txt" | grep -Fq -- "$1"
+}
+
+# ends_in MARKER: exactly one, of exactly this kind, and the power goes off.
+ends_in() {
+    check "ends in $1" grep -Fqx "$1" "$dir/serial.txt"
+    check "says so once" test \
+        "$(grep -Fcx -e STACK_CLOUD_INIT_DONE -e STACK_CLOUD_INIT_FAILED -e STACK_SERVICES_READY "$dir/serial.txt")" -eq 1
+    check "powers off" test "$powered_off" = yes
+}
+
+# A bundle folder with the little image of tools and the plan on standard input.
+small_bundle() {
+    mkdir -p "$dir/bundle"
+    echo STACK_EMULATOR_BUILD_ARCH=amd64 >"$dir/bundle/build-arch.env"
+    ln -s "$program" "$dir/bundle/guestbake"
+    ln -s "$top/target/vm/images-amd64/tools.tar" "$dir/bundle/tools.tar"
+    {
+        printf '[images]\narchives = ["tools.tar"]\nrequire = ["guestbake-test/tools:latest"]\n'
+        cat
+    } >"$dir/bundle/guestbake.toml"
+    iso/bundle.sh "$dir/bundle" "$dir/bundle.iso"
+}
+
+# --- The tests -------------------------------------------------------------------------------------------------------
+
+test_demo() {
+    "$here/demo-bundle.sh" "$dir/bundle.iso"
+    iso/seed.sh "$dir/seed.iso"
+    boot --bundle "$dir/bundle.iso" --seed "$dir/seed.iso"
+    ends_in STACK_CLOUD_INIT_DONE
+    check "Postgres was waited for" grep -q '^STACK_PROVISION: postgres ready (' "$dir/serial.txt"
+    check "the migrations ran" says "STACK_PROVISION: stage migrations done"
+    if [ "$accel" = tcg ]; then
+        check "finds out that it is emulated" result_has '"accel":"tcg"'
+        check "does not call a skipped smoke test passed" result_has '"smoke":"skipped"'
+    else
+        check "passes the smoke test" result_has '"smoke":"passed"'
+    fi
+    check "keeps the password to itself" test \
+        "$(grep -Fc "$(sed -n 's/^POSTGRES_PASSWORD=//p' "$dir/bundle/build.env")" "$dir/serial.txt")" -eq 0
+}
+
+test_failure() {
+    small_bundle <<'END'
+[containers.well]
+image = "guestbake-test/tools:latest"
+network_mode = "host"
+command = ["httpd", "-f", "-p", "127.0.0.1:8081"]
+[containers.doomed]
+image = "guestbake-test/tools:latest"
+network_mode = "host"
+command = ["sh", "-c", "echo starting; sleep 3; echo 'out of paper, giving up' >&2; exit 3"]
+[wait]
+timeout = "300s"
+[[wait.services]]
+name = "well"
+container = "well"
+tcp = "127.0.0.1:8081"
+[[wait.services]]
+name = "doomed"
+container = "doomed"
+tcp = "127.0.0.1:8082"
+END
+    iso/seed.sh "$dir/seed.iso"
+    boot --bundle "$dir/bundle.iso" --seed "$dir/seed.iso"
+    ends_in STACK_CLOUD_INIT_FAILED
+    check "the reason is the dead container" result_has '"reason":"dependency_exited"'
+    check "its last words are there" says "out of paper, giving up"
+}
+
+test_unit() {
+    small_bundle <<'END'
+[containers.web]
+image = "guestbake-test/tools:latest"
+network_mode = "host"
+command = ["httpd", "-f", "-p", "127.0.0.1:8081"]
+[wait]
+timeout = "300s"
+[[wait.services]]
+name = "web"
+container = "web"
+tcp = "127.0.0.1:8081"
+[[migrations]]
+name = "page"
+container = "web"
+command = ["sh", "-c", "echo here > /index.html"]
+timeout = "60s"
+[smoke]
+when = "always"
+timeout = "120s"
+[smoke.container]
+image = "guestbake-test/tools:latest"
+network_mode = "host"
+command = ["sleep", "300"]
+[[smoke.checks]]
+name = "page"
+http = "http://127.0.0.1:8081/index.html"
+END
+    iso/seed.sh --unit "$dir/seed.iso"
+    boot --bundle "$dir/bundle.iso" --seed "$dir/seed.iso"
+    ends_in STACK_CLOUD_INIT_DONE
+    check "the smoke test ran" result_has '"smoke":"passed"'
+}
+
+# The program, its worker and what started them are killed at once: systemd still has the last word.
+test_killed() {
+    small_bundle <<'END'
+[containers.idle]
+image = "guestbake-test/tools:latest"
+command = ["sleep", "600"]
+network_mode = "host"
+[wait]
+timeout = "300s"
+[[wait.services]]
+name = "never"
+container = "idle"
+tcp = "127.0.0.1:8082"
+END
+    mkdir -p "$dir/seed"
+    {
+        iso/seed.sh --unit --print
+        cat <<'END'
+  - |
+    until ls -l /proc/[0-9]*/exe 2>/dev/null | grep -q /usr/local/bin/guestbake; do sleep 0.5; done
+    sleep 2
+    systemctl kill --kill-whom=all --signal=KILL guestbake.service
+END
+    } >"$dir/seed/user-data"
+    cp iso/meta-data "$dir/seed/"
+    . iso/mkisofs.sh
+    make_iso cidata "$dir/seed.iso" "$dir/seed"
+    boot --bundle "$dir/bundle.iso" --seed "$dir/seed.iso"
+    ends_in STACK_CLOUD_INIT_FAILED
+    check "the reason says so" result_has '"reason":"killed"'
+}
+
+test_no_bundle() {
+    iso/seed.sh "$dir/seed.iso"
+    boot --seed "$dir/seed.iso"
+    ends_in STACK_CLOUD_INIT_FAILED
+    check "the reason says so" result_has '"reason":"bundle_missing"'
+}
+
+test_wrong_arch() {
+    mkdir -p "$dir/bundle"
+    echo STACK_EMULATOR_BUILD_ARCH=arm64 >"$dir/bundle/build-arch.env"
+    : >"$dir/bundle/guestbake.toml"
+    cp "$program" "$dir/bundle/guestbake"
+    # The machine type in the ELF header: AArch64.
+    printf '\267\000' | dd of="$dir/bundle/guestbake" bs=1 seek=18 conv=notrunc status=none
+    iso/bundle.sh "$dir/bundle" "$dir/bundle.iso"
+    iso/seed.sh "$dir/seed.iso"
+    boot --bundle "$dir/bundle.iso" --seed "$dir/seed.iso"
+    ends_in STACK_CLOUD_INIT_FAILED
+    check "the reason says so" result_has '"reason":"wrong_architecture"'
+}
+
+# --- All of them -----------------------------------------------------------------------------------------------------
+
+run() {
+    test=$1
+    dir=$work/$test
+    rm -rf "$dir"
+    mkdir -p "$dir"
+    # In the background, where the first command that fails ends it, and where it can be told to end.
+    "test_${test//-/_}" >"$dir/results" 2>&1 &
+    child=$!
+    trap 'kill "$child" 2>/dev/null; wait; exit 1' TERM INT
+    if ! wait "$child"; then
+        echo "not ok $test: the test itself ran through" >>"$dir/results"
+    fi
+    cat "$dir/results"
+    if grep -q '^not ok' "$dir/results" && [ -e "$dir/serial.txt" ]; then
+        echo "   the end of ${dir#"$top/"}/serial.txt:"
+        tail -n 40 "$dir/serial.txt" | sed 's/^/   | /'
+    fi
+}
+
+if [ $# -eq 0 ]; then
+    set -- "${all[@]}"
+fi
+for name in "$@"; do
+    case " ${all[*]} " in
+        *" $name "*) ;;
+        *)
+            echo "test.sh: no test '$name' (${all[*]})" >&2
+            exit 64
+            ;;
+    esac
+done
+
+step "what this machine lacks" "$here/prerequisites.sh" build vm
+step "the program (make static)" make --no-print-directory static
+case " $* " in
+    *" demo "*) step "container images" "$here/images.sh" demo tools ;;
+    *) step "container images" "$here/images.sh" tools ;;
+esac
+step "guest" "$here/guest.sh"
+accel=$("$here/accel.sh")
+mkdir -p "$work"
+
+running=()
+trap 'kill "${running[@]}" 2>/dev/null || true; wait' EXIT
+began=$(date +%s)
+for name in "$@"; do
+    while [ "$(jobs -pr | wc -l)" -ge "${GUESTBAKE_VM_JOBS:-2}" ]; do
+        wait -n || true
+    done
+    run "$name" &
+    running+=($!)
+done
+for pid in "${running[@]}"; do
+    wait "$pid" || true
+done
+trap - EXIT
+
+passed=0 failed=0
+for name in "$@"; do
+    passed=$((passed + $(grep -c '^ok ' "$work/$name/results" || true)))
+    failed=$((failed + $(grep -c '^not ok ' "$work/$name/results" || true)))
+done
+echo "   all VMs: $(($(date +%s) - began)) s"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
