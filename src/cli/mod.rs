@@ -41,16 +41,22 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     /// The whole pipeline: bundle, engine, images, containers, wait, migrations, smoke test, verdict
+    #[command(args_override_self = true)]
     Run(RunArgs),
     /// Validate bundle and plan, touch nothing, print the effective plan with secrets masked
+    #[command(args_override_self = true)]
     Check(BundleArgs),
     /// Wait for the plan's services, against what is running now
+    #[command(args_override_self = true)]
     Wait(StageArgs),
     /// Run the plan's migrations, against what is running now
+    #[command(args_override_self = true)]
     Migrate(StageArgs),
     /// Run the plan's smoke test, against what is running now
+    #[command(args_override_self = true)]
     Smoke(StageArgs),
     /// Print the diagnostics dump, now
+    #[command(args_override_self = true)]
     Diagnose(StageArgs),
     /// Show where the current or last run stands
     Status(status::StatusArgs),

@@ -60,6 +60,10 @@ pub struct Progress {
 }
 
 impl Default for Progress {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "for people; durations are monotonic"
+    )]
     fn default() -> Self {
         Progress {
             report: Report {
