@@ -16,6 +16,7 @@ use crate::event::{Event, Outcome, Verdict};
 use crate::failure::ExitCode;
 use crate::host::console::{Console, default_consoles};
 use crate::host::durable;
+use crate::host::kernel_log::Silence;
 use crate::host::power::Power;
 use crate::plan::PowerOff;
 use crate::report::{self, Report};
@@ -176,6 +177,7 @@ impl Announcer {
         }
         self.save_now();
         let marker = outcome.verdict.marker();
+        let _silence = Silence::begin();
         let end = Instant::now() + CONSOLE_LIMIT;
         let all = || self.consoles.iter().chain([&self.log]);
         all().for_each(|console| console.end_with(marker, CONSOLE_LIMIT));
