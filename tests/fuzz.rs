@@ -72,7 +72,7 @@ struct NoFiles;
 
 impl BundleFiles for NoFiles {
     fn exists(&self, name: &str) -> bool {
-        name.len() % 2 == 0
+        name.len().is_multiple_of(2)
     }
 
     fn read(&self, _: &str) -> io::Result<Vec<u8>> {
