@@ -13,8 +13,9 @@ use clap::{Args, Parser, Subcommand};
 use crate::failure::ExitCode;
 use crate::guardian::{self, Run};
 use crate::host::docker;
+use crate::host::power::{FORCE_VERB, ThisMachine};
 use crate::pipeline::Request;
-use crate::verdict::Outlets;
+use crate::verdict::{self, Outlets};
 use crate::watch::{self, WatchOptions};
 use crate::worker::{self, WORKER_VERB};
 
@@ -68,6 +69,8 @@ enum Verb {
     Watch(WatchArgs),
     #[command(name = WORKER_VERB, hide = true)]
     Worker,
+    #[command(name = FORCE_VERB, hide = true)]
+    ForcePowerOff { seconds: u64 },
 }
 
 #[derive(Args)]
@@ -154,6 +157,10 @@ pub fn main() -> ProcessExit {
     let code = match cli.verb {
         Verb::Run(args) => run(args),
         Verb::Worker => worker::run(),
+        Verb::ForcePowerOff { seconds } => {
+            verdict::force_power_off(Duration::from_secs(seconds), &ThisMachine);
+            ExitCode::Internal
+        }
         Verb::Check(args) => alone::check(&args.into_request()),
         Verb::Wait(args) => alone::wait(&args.into_request()),
         Verb::Migrate(args) => alone::migrate(&args.into_request()),

@@ -211,15 +211,26 @@ impl Announcer {
         if !due {
             return;
         }
-        if let Err(error) = self.power.off() {
-            say(&format!("the orderly power-off failed: {error}"));
-        } else {
-            thread::sleep(POWER_OFF_LIMIT);
+        let arranged = self.power.arrange_force_off(POWER_OFF_LIMIT);
+        match self.power.off() {
+            Ok(()) if arranged.is_ok() => return,
+            Ok(()) => thread::sleep(POWER_OFF_LIMIT),
+            Err(error) => say(&format!("the orderly power-off failed: {error}")),
         }
-        within(DISK_LIMIT, rustix::fs::sync);
-        if let Err(error) = self.power.force_off() {
-            say(&format!("the forced power-off failed: {error}"));
-        }
+        force_off(&*self.power);
+    }
+}
+
+/// Cuts the power after so many seconds, for [`Power::arrange_force_off`].
+pub fn force_power_off(after: Duration, power: &dyn Power) {
+    thread::sleep(after);
+    force_off(power);
+}
+
+fn force_off(power: &dyn Power) {
+    within(DISK_LIMIT, rustix::fs::sync);
+    if let Err(error) = power.force_off() {
+        say(&format!("the forced power-off failed: {error}"));
     }
 }
 
