@@ -29,7 +29,7 @@ const CLEANUP_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct EngineOptions {
     /// Size in bytes of a file system of its own for the data root, to run out of space on.
     pub data_root_size: Option<u64>,
-    /// `daemon.json`.
+    /// `daemon.json`; default: `GUESTBAKE_TEST_DAEMON_JSON`, for a run with another image store, or nothing.
     pub config: Option<String>,
 }
 
@@ -57,7 +57,9 @@ impl PrivateEngine {
             .keep();
         std::fs::create_dir(dir.join("data")).expect("the data root");
         // Given even when empty: /etc/docker/daemon.json is none of our business.
-        let config = options.config.as_deref().unwrap_or("{}");
+        let config = (options.config)
+            .or_else(|| std::env::var("GUESTBAKE_TEST_DAEMON_JSON").ok())
+            .unwrap_or_else(|| "{}".to_owned());
         std::fs::write(dir.join("daemon.json"), config).expect("daemon.json");
         let flag = |name: &str, file: &str| format!("--{name}={}", dir.join(file).display());
         // A containerd that runs on the machine is used by dockerd if there is one; then at least its namespaces
