@@ -43,7 +43,7 @@ fn main() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     // In memory: the disk's moods would drown what is measured here.
     let engine = PrivateEngine::start_with(EngineOptions {
-        data_root_size: Some(megabytes * 4 << 20),
+        data_root_size: Some((megabytes * 4) << 20),
         ..EngineOptions::default()
     });
     let runtime = tokio::runtime::Builder::new_current_thread()
