@@ -2,4 +2,6 @@
 
 pub mod failure;
 pub mod images;
+pub mod lines;
+pub mod mask;
 pub mod plan;
