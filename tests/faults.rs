@@ -493,7 +493,8 @@ fn an_engine_that_hangs_at_any_stage() {
         "[[migrations]]\nname = \"m\"\ncontainer = \"hang-m\"\ncommand = [\"sleep\", \"100\"]\n";
     // What the plan is, what is said when the engine is to hang, and the stage in which it is noticed.
     let cases = [
-        (idle("hang-s"), "stage engine done", "images"),
+        // The engine may have got a step further before it hangs.
+        (idle("hang-s"), "stage engine done", "images containers"),
         (
             idle("hang-w") + &service("hang-w", "hang-w", "exec = [\"false\"]"),
             "still waiting",
@@ -523,11 +524,12 @@ fn an_engine_that_hangs_at_any_stage() {
                     .result()
                     .unwrap_or_else(|why| panic!("{why}\n{}", finished.console));
                 assert_eq!(
-                    (&result["reason"], &result["stage"]),
-                    (&"deadline_exceeded".into(), &stage.into()),
+                    result["reason"], "deadline_exceeded",
                     "{}",
                     finished.console
                 );
+                let found = result["stage"].as_str().unwrap_or_default();
+                assert!(stage.contains(found), "{found}:\n{}", finished.console);
                 // The limit, diagnostics, and the attempt to stop the containers.
                 let bound = Duration::from_secs(8 + 20 + 30) + SLACK;
                 assert!(finished.took < bound, "{stage}: {:?}", finished.took);
