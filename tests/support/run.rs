@@ -57,6 +57,7 @@ pub fn inspect(name: &str) -> Value {
 pub struct Provision {
     dir: TempDir,
     docker_host: String,
+    bundle: Option<PathBuf>,
     args: Vec<OsString>,
     environment: Vec<(String, String)>,
 }
@@ -76,6 +77,7 @@ impl Provision {
         fs::create_dir(dir.path().join("bundle")).expect("the bundle");
         let arch = format!("STACK_EMULATOR_BUILD_ARCH={}\n", host_architecture());
         Provision {
+            bundle: Some(dir.path().join("bundle")),
             dir,
             docker_host: docker_host.to_owned(),
             args: Vec::new(),
@@ -93,6 +95,12 @@ impl Provision {
 
     pub fn without(self, name: &str) -> Self {
         fs::remove_file(self.bundle().join(name)).expect("a file of the bundle");
+        self
+    }
+
+    /// Another bundle, or that with the plan's label.
+    pub fn bundled_in(mut self, bundle: Option<PathBuf>) -> Self {
+        self.bundle = bundle;
         self
     }
 
@@ -125,8 +133,11 @@ impl Provision {
 
     fn command(&self, verb: &str) -> Command {
         let mut command = Command::new(PROGRAM);
+        command.arg(verb);
+        if let Some(bundle) = &self.bundle {
+            command.arg("--bundle").arg(bundle);
+        }
         command
-            .arg(verb)
             .env_remove("DOCKER_HOST")
             .env_remove("STACK_DEPS_TIMEOUT")
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -138,8 +149,6 @@ impl Provision {
         let path = |name: &str| self.dir.path().join(name);
         let child = self
             .command("run")
-            .arg("--bundle")
-            .arg(self.bundle())
             .arg("--console")
             .arg(self.console_file())
             .arg("--log")
@@ -169,7 +178,6 @@ impl Provision {
     /// Another verb on the same bundle and engine.
     pub fn verb(&self, verb: &str) -> Output {
         let mut command = self.command(verb);
-        command.arg("--bundle").arg(self.bundle());
         if verb != "check" {
             command.args(["--docker-host", &self.docker_host]);
         }
