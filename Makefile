@@ -4,7 +4,7 @@ AMD64 = target/guestbake-amd64
 ARM64 = target/guestbake-arm64
 CARGO ?= cargo
 
-.PHONY: static arm64 demo demo-failure test lint clean
+.PHONY: static arm64 demo demo-failure test fuzz chaos lint clean
 
 # No interpreter, no shared library: it has to start in any guest. Cargo itself knows whether there is something to do.
 # Relocations in their short form and equal functions folded: half a megabyte of 6.
@@ -41,9 +41,18 @@ demo-failure:
 test:
 	tests/run.sh
 
+# Ten million inputs over the parsers of the bundle; FUZZ_INPUTS and FUZZ_SEED choose others.
+fuzz:
+	FUZZ_INPUTS=$${FUZZ_INPUTS:-10000000} $(CARGO) test --release --locked --test fuzz -- --nocapture
+
+# SIGKILL of a random process of the tree at a random moment, CHAOS_RUNS times (200).
+chaos:
+	CHAOS_RUNS=$${CHAOS_RUNS:-200} $(CARGO) test --locked --test chaos -- --nocapture
+
 lint:
 	$(CARGO) fmt --check
-	$(CARGO) clippy --all-targets --locked -- -D warnings
+	$(CARGO) clippy --locked -- -D warnings
+	$(CARGO) clippy --all-targets --locked -- -D warnings -A clippy::disallowed_methods
 	@if command -v shellcheck >/dev/null; then \
 		set -ex; shellcheck -x -P SCRIPTDIR iso/*.sh tests/*.sh tests/vm/*.sh tests/vm/images/*.sh; \
 	else \

@@ -22,8 +22,8 @@ use signal_hook::low_level::signal_name;
 use crate::diagnose;
 use crate::event::{Event, Outcome};
 use crate::failure::{ExitCode, Reason};
-use crate::host::kernel_log;
 use crate::host::power::ThisMachine;
+use crate::host::{kernel_log, oom};
 use crate::pipeline::Request;
 use crate::plan::DEFAULT_RUN_TIMEOUT;
 use crate::verdict::{Announcer, Lock, Outlets};
@@ -80,7 +80,7 @@ pub fn run(run: Run) -> ExitCode {
             None
         }
     };
-    protect_from_oom_killer();
+    oom::set_score(oom::NEVER);
     let mut announcer = Announcer::new(run.outlets.clone(), Arc::new(ThisMachine));
     let code = match Worker::start(&run) {
         Ok(mut worker) => {
@@ -99,11 +99,6 @@ pub fn run(run: Run) -> ExitCode {
     code
 }
 
-/// proc(5): -1000 is never killed; without the right to say so it stays as it is.
-fn protect_from_oom_killer() {
-    let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
-}
-
 struct Worker {
     child: Child,
     control: ChildStdin,
@@ -112,6 +107,7 @@ struct Worker {
 }
 
 impl Worker {
+    #[expect(clippy::disallowed_methods, reason = "the guardian owns it")]
     fn start(run: &Run) -> anyhow::Result<Self> {
         let (sender, news) = mpsc::channel();
         let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).context("signals")?;
@@ -282,6 +278,7 @@ fn killed_for_memory() -> bool {
 }
 
 /// Diagnostics by a fresh process, bounded like everything else.
+#[expect(clippy::disallowed_methods, reason = "ended in here, after a limit")]
 fn post_mortem(announcer: &mut Announcer, run: &Run) {
     let mut command = Command::new("/proc/self/exe");
     command

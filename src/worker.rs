@@ -13,6 +13,7 @@ use crate::event::{Event, Events, Outcome};
 use crate::failure::{ExitCode, Reason};
 use crate::guardian::{Control, Run};
 use crate::host::Host;
+use crate::host::oom;
 use crate::host::power::ThisMachine;
 use crate::pipeline::{self, Wish};
 use crate::verdict::{Announcer, Lock, Outlets, Progress};
@@ -40,8 +41,8 @@ enum Ending {
 }
 
 pub fn run() -> ExitCode {
-    // The guardian's protection is not for us; without the right to change it we are as protected as it is.
-    let _ = std::fs::write("/proc/self/oom_score_adj", "0");
+    // The guardian's protection is not for us.
+    oom::set_score(oom::USUAL);
     let mut first = String::new();
     let read = io::stdin().lock().read_line(&mut first);
     let Some(run) = read

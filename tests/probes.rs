@@ -6,7 +6,7 @@ mod support;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use support::image::TOOLS;
-use support::run::{Provision, READY, container, idle, inspect};
+use support::provision::{Provision, READY, container, idle, inspect};
 use support::server::{self, free_port};
 
 #[test]

@@ -9,7 +9,7 @@ use rustix::process::{Signal, kill_process};
 
 use support::engine::{EngineOptions, PrivateEngine};
 use support::image::{ImageArchive, Packing, TOOLS, host_architecture, layer};
-use support::run::{Ended, Provision, container, idle, inspect};
+use support::provision::{Ended, Provision, container, idle, inspect};
 use support::server::{self, free_port};
 
 macro_rules! reasons {
@@ -308,7 +308,7 @@ fn never_ready() -> Ended {
 fn removed() -> Ended {
     let run = Provision::new(&never("removed")).start();
     run.until_console("container removed started");
-    let answer = support::run::engine().request("DELETE", "/containers/removed?force=1", b"");
+    let answer = support::provision::engine().request("DELETE", "/containers/removed?force=1", b"");
     assert_eq!(answer.status, 204, "{}", answer.body);
     run.end()
 }

@@ -125,7 +125,7 @@ fn verify_all(
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Entry {
+pub struct Entry {
     name: PathBuf,
     /// Lower-case hexadecimal.
     digest: String,
@@ -135,7 +135,7 @@ struct Entry {
 /// Reads the three forms that `sha256sum` writes and reads: `DIGEST  NAME`, `DIGEST *NAME`, and `SHA256 (NAME) = DIGEST`
 /// of `--tag`; each with a `\` in front when the name has escapes. A line that names `SHA256SUMS` itself is left out:
 /// `sha256sum * > SHA256SUMS` writes one, and it cannot be right.
-fn parse(content: &[u8]) -> Result<Vec<Entry>, String> {
+pub fn parse(content: &[u8]) -> Result<Vec<Entry>, String> {
     let text = str::from_utf8(content).map_err(|_| format!("{FILE}: is not UTF-8 text"))?;
     let mut entries = Vec::new();
     for (index, line) in text.lines().enumerate() {

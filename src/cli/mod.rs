@@ -13,8 +13,9 @@ use clap::{Args, Parser, Subcommand};
 use crate::failure::ExitCode;
 use crate::guardian::{self, Run};
 use crate::host::docker;
+use crate::host::power::{FORCE_VERB, ThisMachine};
 use crate::pipeline::Request;
-use crate::verdict::Outlets;
+use crate::verdict::{self, Outlets};
 use crate::watch::{self, WatchOptions};
 use crate::worker::{self, WORKER_VERB};
 
@@ -41,16 +42,22 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     /// The whole pipeline: bundle, engine, images, containers, wait, migrations, smoke test, verdict
+    #[command(args_override_self = true)]
     Run(RunArgs),
     /// Validate bundle and plan, touch nothing, print the effective plan with secrets masked
+    #[command(args_override_self = true)]
     Check(BundleArgs),
     /// Wait for the plan's services, against what is running now
+    #[command(args_override_self = true)]
     Wait(StageArgs),
     /// Run the plan's migrations, against what is running now
+    #[command(args_override_self = true)]
     Migrate(StageArgs),
     /// Run the plan's smoke test, against what is running now
+    #[command(args_override_self = true)]
     Smoke(StageArgs),
     /// Print the diagnostics dump, now
+    #[command(args_override_self = true)]
     Diagnose(StageArgs),
     /// Show where the current or last run stands
     Status(status::StatusArgs),
@@ -62,6 +69,8 @@ enum Verb {
     Watch(WatchArgs),
     #[command(name = WORKER_VERB, hide = true)]
     Worker,
+    #[command(name = FORCE_VERB, hide = true)]
+    ForcePowerOff { seconds: u64 },
 }
 
 #[derive(Args)]
@@ -148,6 +157,10 @@ pub fn main() -> ProcessExit {
     let code = match cli.verb {
         Verb::Run(args) => run(args),
         Verb::Worker => worker::run(),
+        Verb::ForcePowerOff { seconds } => {
+            verdict::force_power_off(Duration::from_secs(seconds), &ThisMachine);
+            ExitCode::Internal
+        }
         Verb::Check(args) => alone::check(&args.into_request()),
         Verb::Wait(args) => alone::wait(&args.into_request()),
         Verb::Migrate(args) => alone::migrate(&args.into_request()),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::{join_all, select_all};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::event::Events;
@@ -20,6 +21,9 @@ use crate::plan::{Condition, Plan, Probe, Service};
 const RESUBSCRIBE_PAUSE: Duration = Duration::from_millis(500);
 /// Events are the source; this is for what an engine might not report.
 const RECONCILE_EVERY: Duration = Duration::from_secs(30);
+
+/// By then the engine has told of a death that made something else fail.
+const DEATH_NOTICE: Duration = Duration::from_secs(1);
 
 /// What the plan says about a container's end.
 #[derive(Clone, Copy, Debug, Default)]
@@ -180,7 +184,17 @@ impl Observer {
         tokio::select! {
             biased;
             broken = self.broken_except(stopped) => Err(broken.into_fault()),
-            result = work => result,
+            result = work => match result {
+                Ok(value) => Ok(value),
+                // What ran in a container that died, or needed it, may be heard of before the death itself.
+                Err(fault) => match timeout(DEATH_NOTICE, self.broken_except(stopped)).await {
+                    Ok(broken) => Err(Fault {
+                        evidence: fault.evidence,
+                        ..broken.into_fault()
+                    }),
+                    Err(_) => Err(fault),
+                },
+            },
         }
     }
 

@@ -24,6 +24,36 @@ pub struct Record {
     pub text: String,
 }
 
+/// Keeps the kernel's messages off the consoles as long as it lives, so that none comes into the middle of a line.
+pub struct Silence(Option<String>);
+
+const CONSOLE_LEVEL: &str = "/proc/sys/kernel/printk";
+
+impl Silence {
+    /// proc(5): level 1 lets only emergencies through. Without the right to change it, nothing changes.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a write to /proc is whole or not done"
+    )]
+    pub fn begin() -> Self {
+        let before = std::fs::read_to_string(CONSOLE_LEVEL).ok();
+        let changed = std::fs::write(CONSOLE_LEVEL, "1").is_ok();
+        Silence(before.filter(|_| changed))
+    }
+}
+
+impl Drop for Silence {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a write to /proc is whole or not done"
+    )]
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = std::fs::write(CONSOLE_LEVEL, before);
+        }
+    }
+}
+
 /// Everything the ring buffer holds now, oldest first. Does not wait for more.
 pub fn read() -> io::Result<Vec<Record>> {
     read_from(Path::new("/dev/kmsg"))

@@ -13,6 +13,7 @@ mod loop_device;
 pub mod machine;
 pub mod mount_table;
 pub mod mounts;
+pub mod oom;
 pub mod power;
 pub mod probes;
 pub mod systemd;

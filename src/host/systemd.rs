@@ -9,8 +9,8 @@ use async_trait::async_trait;
 
 use super::bounded::bounded;
 
-/// systemctl only queues the job here, so it is quick or it hangs.
-const SYSTEMCTL_LIMIT: Duration = Duration::from_secs(10);
+/// They only hand a job over, so they are quick or they hang.
+const LIMIT: Duration = Duration::from_secs(10);
 
 #[async_trait]
 pub trait Units: Send + Sync {
@@ -28,8 +28,8 @@ impl Units for Systemd {
         }
         let unit = unit.to_owned();
         // It ends itself before the limit.
-        bounded(SYSTEMCTL_LIMIT * 2, "systemctl", move || {
-            systemctl(&["start", "--no-block", &unit])
+        bounded(LIMIT * 2, "systemctl", move || {
+            run("systemctl", &["start", "--no-block", &unit])
         })
         .await
     }
@@ -40,20 +40,22 @@ pub fn is_running() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
-fn systemctl(arguments: &[&str]) -> io::Result<()> {
-    let mut child = Command::new("systemctl")
+/// Runs one of systemd's programs, which only hand a job over.
+#[expect(clippy::disallowed_methods, reason = "ended in here, after a limit")]
+pub fn run(program: &str, arguments: &[&str]) -> io::Result<()> {
+    let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    let end = Instant::now() + SYSTEMCTL_LIMIT;
+    let end = Instant::now() + LIMIT;
     loop {
         match child.try_wait()? {
             Some(status) if status.success() => return Ok(()),
             Some(status) => {
                 return Err(io::Error::other(format!(
-                    "systemctl {}: {status}",
+                    "{program} {}: {status}",
                     arguments.join(" ")
                 )));
             }
@@ -61,7 +63,7 @@ fn systemctl(arguments: &[&str]) -> io::Result<()> {
                 child.kill()?;
                 child.wait()?;
                 return Err(io::Error::other(format!(
-                    "systemctl {} hangs",
+                    "{program} {} hangs",
                     arguments.join(" ")
                 )));
             }

@@ -16,6 +16,7 @@ use crate::event::{Event, Outcome, Verdict};
 use crate::failure::ExitCode;
 use crate::host::console::{Console, default_consoles};
 use crate::host::durable;
+use crate::host::kernel_log::Silence;
 use crate::host::power::Power;
 use crate::plan::PowerOff;
 use crate::report::{self, Report};
@@ -60,6 +61,10 @@ pub struct Progress {
 }
 
 impl Default for Progress {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "for people; durations are monotonic"
+    )]
     fn default() -> Self {
         Progress {
             report: Report {
@@ -172,6 +177,7 @@ impl Announcer {
         }
         self.save_now();
         let marker = outcome.verdict.marker();
+        let _silence = Silence::begin();
         let end = Instant::now() + CONSOLE_LIMIT;
         let all = || self.consoles.iter().chain([&self.log]);
         all().for_each(|console| console.end_with(marker, CONSOLE_LIMIT));
@@ -205,15 +211,26 @@ impl Announcer {
         if !due {
             return;
         }
-        if let Err(error) = self.power.off() {
-            say(&format!("the orderly power-off failed: {error}"));
-        } else {
-            thread::sleep(POWER_OFF_LIMIT);
+        let arranged = self.power.arrange_force_off(POWER_OFF_LIMIT);
+        match self.power.off() {
+            Ok(()) if arranged.is_ok() => return,
+            Ok(()) => thread::sleep(POWER_OFF_LIMIT),
+            Err(error) => say(&format!("the orderly power-off failed: {error}")),
         }
-        within(DISK_LIMIT, rustix::fs::sync);
-        if let Err(error) = self.power.force_off() {
-            say(&format!("the forced power-off failed: {error}"));
-        }
+        force_off(&*self.power);
+    }
+}
+
+/// Cuts the power after so many seconds, for [`Power::arrange_force_off`].
+pub fn force_power_off(after: Duration, power: &dyn Power) {
+    thread::sleep(after);
+    force_off(power);
+}
+
+fn force_off(power: &dyn Power) {
+    within(DISK_LIMIT, rustix::fs::sync);
+    if let Err(error) = power.force_off() {
+        say(&format!("the forced power-off failed: {error}"));
     }
 }
 

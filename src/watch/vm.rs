@@ -67,6 +67,10 @@ impl Vm {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "files have their times by the wall clock"
+)]
 fn started(pid: i32) -> Option<SystemTime> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let uptime = fs::read_to_string("/proc/uptime").ok()?;

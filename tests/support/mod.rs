@@ -7,5 +7,6 @@
 pub mod engine;
 pub mod http;
 pub mod image;
+pub mod provision;
 pub mod run;
 pub mod server;

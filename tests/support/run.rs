@@ -1,422 +1,290 @@
-//! The program itself, run as a guest runs it, on a bundle made for one test: what it printed, left and ended with.
+//! A bundle in a folder, the real program run on it, and everything that came out.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
+use std::io::Read;
+use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::engine::PrivateEngine;
-use super::image::{TOOLS, host_architecture, tools_image};
+use super::image::{ImageArchive, TOOLS};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_guestbake");
-pub const DONE: &str = "STACK_CLOUD_INIT_DONE";
-pub const FAILED: &str = "STACK_CLOUD_INIT_FAILED";
-pub const READY: &str = "STACK_SERVICES_READY";
-const MARKERS: [&str; 3] = [DONE, FAILED, READY];
-const RESULT: &str = "STACK_PROVISION_RESULT: ";
-/// Nothing here takes so long by itself; a run that does hangs.
-const LIMIT: Duration = Duration::from_secs(120);
+pub const MARKERS: [&str; 3] = [
+    "STACK_CLOUD_INIT_DONE",
+    "STACK_CLOUD_INIT_FAILED",
+    "STACK_SERVICES_READY",
+];
+const PREFIX: &str = "STACK_PROVISION: ";
+/// No run of a test takes nearly this long; one that hangs is a failure, not a hung test.
+const HANGS: Duration = Duration::from_secs(180);
 
-/// The engine shared by the tests of a file, with the image that all of them use.
-pub fn engine() -> &'static PrivateEngine {
-    static LOADED: OnceLock<()> = OnceLock::new();
-    let engine = PrivateEngine::shared();
-    LOADED.get_or_init(|| tools_image(engine));
-    engine
+/// A bundle with the image of tools in it, and a place for what the run writes.
+pub struct Bundle {
+    folder: TempDir,
+    pub args: Vec<String>,
 }
 
-/// A container of the tools image on the machine's own network that runs a shell script.
-pub fn container(name: &str, script: &str) -> String {
-    format!(
-        "[containers.{name}]\nimage = \"{TOOLS}\"\nnetwork_mode = \"host\"\nstop_grace_period = \"1s\"\n\
-         command = [\"sh\", \"-c\", '''{script}''']\n"
-    )
-}
-
-/// A container that stays up, and ends at once when it is told to.
-pub fn idle(name: &str) -> String {
-    container(name, "trap 'exit 0' TERM; sleep 100000 & wait")
-}
-
-/// What the shared engine knows of a container; null if there is none.
-pub fn inspect(name: &str) -> Value {
-    let answer = engine().request("GET", &format!("/containers/{name}/json"), b"");
-    match answer.status {
-        200 => serde_json::from_str(&answer.body).expect("JSON"),
-        _ => Value::Null,
-    }
-}
-
-/// A bundle and what the program is called with.
-pub struct Provision {
-    dir: TempDir,
-    docker_host: String,
-    bundle: Option<PathBuf>,
-    args: Vec<OsString>,
-    environment: Vec<(String, String)>,
-}
-
-impl Provision {
-    /// A bundle for this machine's architecture with this plan, for the shared engine.
+impl Bundle {
+    /// The plan's `[images]` is added.
     pub fn new(plan: &str) -> Self {
-        Self::on(engine(), plan)
+        let bundle = Bundle::bare(&format!(
+            "[images]\narchives = [\"tools.tar\"]\nrequire = [\"{TOOLS}\"]\n{plan}"
+        ));
+        bundle.file("tools.tar", &ImageArchive::tools(TOOLS).bytes())
     }
 
-    pub fn on(engine: &PrivateEngine, plan: &str) -> Self {
-        Self::at(&engine.url(), plan)
-    }
-
-    pub fn at(docker_host: &str, plan: &str) -> Self {
-        let dir = TempDir::with_prefix("guestbake-run-").expect("a temporary directory");
-        fs::create_dir(dir.path().join("bundle")).expect("the bundle");
-        let arch = format!("STACK_EMULATOR_BUILD_ARCH={}\n", host_architecture());
-        Provision {
-            bundle: Some(dir.path().join("bundle")),
-            dir,
-            docker_host: docker_host.to_owned(),
+    pub fn bare(plan: &str) -> Self {
+        let folder = TempDir::with_prefix("guestbake-run-").expect("a temporary folder");
+        std::fs::create_dir(folder.path().join("bundle")).expect("the bundle's folder");
+        let bundle = Bundle {
+            folder,
             args: Vec::new(),
-            environment: Vec::new(),
-        }
-        .file("build-arch.env", arch)
-        .file("guestbake.toml", plan)
+        };
+        let arch = format!(
+            "STACK_EMULATOR_BUILD_ARCH={}\n",
+            super::image::host_architecture()
+        );
+        bundle
+            .file("build-arch.env", arch.as_bytes())
+            .file("guestbake.toml", plan.as_bytes())
     }
 
-    /// Puts a file into the bundle, or replaces it.
-    pub fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
-        fs::write(self.bundle().join(name), content).expect("a file of the bundle");
+    pub fn file(self, name: &str, content: &[u8]) -> Self {
+        std::fs::write(self.folder().join(name), content).expect("a file of the bundle");
         self
     }
 
     pub fn without(self, name: &str) -> Self {
-        fs::remove_file(self.bundle().join(name)).expect("a file of the bundle");
+        std::fs::remove_file(self.folder().join(name)).expect("a file of the bundle");
         self
     }
 
-    /// Another bundle, or that with the plan's label.
-    pub fn bundled_in(mut self, bundle: Option<PathBuf>) -> Self {
-        self.bundle = bundle;
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
         self
     }
 
-    /// Further arguments.
-    pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
-        self.args.extend(args.into_iter().map(Into::into));
-        self
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().join("bundle")
     }
 
-    pub fn environment(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
-        self
+    pub fn out(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
-    pub fn bundle(&self) -> PathBuf {
-        self.dir.path().join("bundle")
-    }
-
-    pub fn console_file(&self) -> PathBuf {
-        self.dir.path().join("console")
-    }
-
-    pub fn report_file(&self) -> PathBuf {
-        self.dir.path().join("report.json")
-    }
-
-    pub fn state_dir(&self) -> PathBuf {
-        self.dir.path().join("state")
-    }
-
-    fn command(&self, verb: &str) -> Command {
-        let mut command = Command::new(PROGRAM);
-        command.arg(verb);
-        if let Some(bundle) = &self.bundle {
-            command.arg("--bundle").arg(bundle);
+    /// Any verb but `run`, to its end: exit code, standard output, standard error.
+    pub fn verb(&self, verb: &str, engine: &PrivateEngine) -> (i32, String, String) {
+        let mut command = program(verb);
+        command.arg("--bundle").arg(self.folder());
+        if verb != "check" {
+            command.args(["--docker-host", &engine.url()]);
         }
-        command
-            .env_remove("DOCKER_HOST")
-            .env_remove("STACK_DEPS_TIMEOUT")
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null());
-        command
+        let output = command.args(&self.args).output().expect("the program");
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        (
+            output.status.code().unwrap_or(-1),
+            text(output.stdout),
+            text(output.stderr),
+        )
     }
 
-    pub fn start(self) -> Running {
-        let path = |name: &str| self.dir.path().join(name);
-        let child = self
-            .command("run")
+    /// Starts `run` against an engine at this address.
+    pub fn start_at(self, docker_host: &str) -> Running {
+        let mut command = program("run");
+        command
+            .arg("--bundle")
+            .arg(self.folder())
             .arg("--console")
-            .arg(self.console_file())
+            .arg(self.out("console"))
             .arg("--log")
-            .arg(path("provision.log"))
+            .arg(self.out("provision.log"))
             .arg("--report")
-            .arg(self.report_file())
+            .arg(self.out("report.json"))
             .arg("--state-dir")
-            .arg(self.state_dir())
-            .args(["--no-power-off", "--docker-host", &self.docker_host])
+            .arg(self.out("state"))
+            .args(["--no-power-off", "--docker-host", docker_host])
             .args(&self.args)
-            .stdout(File::create(path("stdout")).unwrap())
-            .stderr(File::create(path("stderr")).unwrap())
-            .spawn()
-            .expect("the program");
+            .env_remove("STACK_DEPS_TIMEOUT")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let child = command.spawn().expect("the program");
         Running {
             child,
-            provision: self,
             began: Instant::now(),
+            bundle: self,
         }
     }
 
-    /// Runs to the end.
-    pub fn run(self) -> Ended {
-        self.start().end()
+    pub fn start(self, engine: &PrivateEngine) -> Running {
+        self.start_at(&engine.url())
     }
 
-    /// Another verb on the same bundle and engine.
-    pub fn verb(&self, verb: &str) -> Output {
-        let mut command = self.command(verb);
-        if verb != "check" {
-            command.args(["--docker-host", &self.docker_host]);
-        }
-        let child = command
-            .args(&self.args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program");
-        child.wait_with_output().expect("its output")
+    pub fn run(self, engine: &PrivateEngine) -> Finished {
+        self.start(engine).finish()
     }
 }
 
-/// A run that goes on.
+fn program(verb: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_guestbake"));
+    command.arg(verb);
+    command
+}
+
 pub struct Running {
     child: Child,
-    provision: Provision,
     began: Instant,
+    pub bundle: Bundle,
 }
 
 impl Running {
-    /// The process that was started: the guardian.
+    /// The process that answers for the run.
     pub fn guardian(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
     /// The process that does the work.
     pub fn worker(&self) -> Pid {
-        let guardian = self.child.id();
-        let children = format!("/proc/{guardian}/task/{guardian}/children");
-        until("the worker to start", || {
-            let children = fs::read_to_string(&children).unwrap_or_default();
-            Pid::from_raw(children.split_whitespace().next()?.parse().ok()?)
-        })
+        let path = format!("/proc/{0}/task/{0}/children", self.child.id());
+        let children = std::fs::read_to_string(path).expect("the guardian's children");
+        let first = children.split_whitespace().next().expect("a worker");
+        first
+            .parse()
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("a process id")
     }
 
-    pub fn signal(&self, signal: Signal) {
-        kill_process(self.guardian(), signal).expect("a signal");
+    pub fn signal(&self, process: Pid, signal: Signal) {
+        kill_process(process, signal).expect("a process to signal");
     }
 
-    pub fn console(&self) -> String {
-        read(&self.provision.console_file())
+    /// Waits until the console has a line with this in it.
+    pub fn until(&self, text: &str) {
+        let end = Instant::now() + HANGS;
+        while !read(&self.bundle.out("console")).contains(text) {
+            assert!(
+                Instant::now() < end,
+                "never said {text:?}:\n{}",
+                read(&self.bundle.out("console"))
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
-    pub fn provision(&self) -> &Provision {
-        &self.provision
-    }
-
-    /// Waits until the console shows these words.
-    pub fn until_console(&self, words: &str) {
-        until_or(
-            || self.console().contains(words).then_some(()),
-            || format!("no {words:?} on the console:\n{}", self.console()),
-        )
-    }
-
-    pub fn end(mut self) -> Ended {
-        let Running {
-            child, provision, ..
-        } = &mut self;
-        let status = until_or(
-            || child.try_wait().unwrap(),
-            || {
-                let console = read(&provision.console_file());
-                format!("the run does not end; its console:\n{console}")
-            },
-        );
+    /// Waits for the end of the process that was started.
+    pub fn finish(mut self) -> Finished {
+        let end = Instant::now() + HANGS;
+        let status = loop {
+            match self.child.try_wait().expect("the child") {
+                Some(status) => break status,
+                None if Instant::now() > end => {
+                    let _ = self.child.kill();
+                    panic!("the run hangs:\n{}", read(&self.bundle.out("console")));
+                }
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        };
         let took = self.began.elapsed();
-        Ended::read(&self.provision, status.code(), took)
-    }
-
-    /// Waits for an end that the first process does not live to see.
-    pub fn end_of(self, worker: Pid) -> Ended {
-        until_or(
-            || test_kill_process(worker).is_err().then_some(()),
-            || format!("the worker does not end; the console:\n{}", self.console()),
-        );
-        Ended::read(&self.provision, None, self.began.elapsed())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let mut stdout = String::new();
+        let mut pipe = self.child.stdout.take().expect("a pipe");
+        pipe.read_to_string(&mut stdout).expect("text");
+        Finished {
+            code: status
+                .code()
+                .unwrap_or_else(|| -status.signal().unwrap_or(0)),
+            took,
+            console: read(&self.bundle.out("console")),
+            log: read(&self.bundle.out("provision.log")),
+            report: serde_json::from_str(&read(&self.bundle.out("report.json")))
+                .unwrap_or(Value::Null),
+            stdout,
+        }
     }
 }
 
-/// What is left of a run.
-#[derive(Debug)]
-pub struct Ended {
-    pub code: Option<i32>,
+fn read(path: &Path) -> String {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// What a run left behind.
+pub struct Finished {
+    /// Negative: the signal that killed it.
+    pub code: i32,
     pub took: Duration,
     pub console: String,
     pub log: String,
     pub report: Value,
-    /// The result line.
-    pub result: Value,
     pub stdout: String,
-    pub stderr: String,
 }
 
-impl Ended {
-    /// # Panics
-    /// Unless console and log end in exactly one marker, alone on its line, right after the result line.
-    fn read(provision: &Provision, code: Option<i32>, took: Duration) -> Ended {
-        let path = |name: &str| provision.dir.path().join(name);
-        let result = the_one_ending(&provision.console_file());
-        assert_eq!(the_one_ending(&path("provision.log")), result);
-        let report = serde_json::from_str(&read(&provision.report_file())).unwrap_or_default();
-        Ended {
-            code,
-            took,
-            console: read(&provision.console_file()),
-            log: read(&path("provision.log")),
-            report,
-            result,
-            stdout: read(&path("stdout")),
-            stderr: read(&path("stderr")),
+impl Finished {
+    /// All markers on the console, as `grep -Fx` finds them.
+    pub fn markers(&self) -> Vec<&str> {
+        self.console
+            .lines()
+            .filter(|line| MARKERS.contains(line))
+            .collect()
+    }
+
+    /// The one result, which comes just before the one marker.
+    pub fn result(&self) -> Result<Value, String> {
+        let markers = self.markers();
+        if markers.len() != 1 {
+            return Err(format!("markers: {markers:?}"));
         }
+        let lines: Vec<_> = self
+            .console
+            .lines()
+            .filter(|line| !line.is_empty())
+            .collect();
+        let [.., before, last] = lines.as_slice() else {
+            return Err("two lines at least".to_owned());
+        };
+        if !MARKERS.contains(last) {
+            return Err(format!("after the marker comes {last:?}"));
+        }
+        let json = before
+            .strip_prefix(PREFIX)
+            .and_then(|line| line.strip_prefix("STACK_PROVISION_RESULT: "))
+            .ok_or_else(|| format!("before the marker comes {before:?}"))?;
+        serde_json::from_str(json).map_err(|error| format!("{json}: {error}"))
     }
 
-    fn of_result(&self, key: &str) -> &str {
-        self.result[key].as_str().unwrap_or_default()
-    }
-
-    pub fn reason(&self) -> &str {
-        self.of_result("reason")
-    }
-
-    pub fn message(&self) -> &str {
-        self.of_result("message")
-    }
-
-    pub fn smoke(&self) -> &str {
-        self.of_result("smoke")
-    }
-
-    /// The seconds after which a service was ready.
-    pub fn ready_s(&self, service: &str) -> f64 {
-        let services = self.report["services"].as_array().expect("services");
-        let of = services.iter().find(|entry| entry["name"] == service);
-        of.and_then(|entry| entry["ready_s"].as_f64())
-            .unwrap_or_else(|| panic!("{service} was never ready:\n{}", self.console))
-    }
-
-    pub fn attempts(&self, service: &str) -> u64 {
-        let services = self.report["services"].as_array().expect("services");
-        let of = services.iter().find(|entry| entry["name"] == service);
-        of.and_then(|entry| entry["attempts"].as_u64())
-            .unwrap_or_else(|| panic!("{service} was never ready:\n{}", self.console))
-    }
-
+    /// The run must have ended well.
     #[track_caller]
-    pub fn assert_done(&self) {
-        assert_eq!(self.code, Some(0), "{}\n{}", self.console, self.stderr);
-        assert_eq!(self.of_result("verdict"), "done");
-        assert!(self.console.ends_with(&format!("\n{DONE}\n")));
-    }
-
-    #[track_caller]
-    pub fn assert_failed(&self, code: i32, reason: &str, stage: &str, words: &[&str]) {
-        let found = (self.code, self.reason(), self.of_result("stage"));
+    pub fn assert_done(&self) -> Value {
+        let result = self
+            .result()
+            .unwrap_or_else(|why| panic!("{why}\n{}", self.console));
         assert_eq!(
-            found,
-            (Some(code), reason, stage),
-            "{}\n{}",
-            self.console,
-            self.stderr
+            self.markers(),
+            ["STACK_CLOUD_INIT_DONE"],
+            "{}",
+            self.console
         );
-        assert_eq!(self.of_result("verdict"), "failed");
-        assert!(self.console.ends_with(&format!("\n{FAILED}\n")));
-        for word in words {
-            assert!(self.message().contains(word), "{word}: {}", self.message());
-        }
-    }
-
-    /// The console's lines without their prefix.
-    pub fn lines(&self) -> impl Iterator<Item = &str> {
-        let prefix = |line| str::strip_prefix(line, "STACK_PROVISION: ").unwrap_or(line);
-        self.console.lines().map(prefix)
+        assert_eq!(self.code, 0, "{}", self.console);
+        result
     }
 
     #[track_caller]
-    pub fn assert_shows(&self, words: &str) {
+    pub fn assert_says(&self, text: &str) {
         assert!(
-            self.console.contains(words),
-            "no {words:?} in\n{}",
+            self.console.contains(text),
+            "no {text:?} in:\n{}",
             self.console
         );
     }
 }
 
-/// Looks for the marker as a host does, and gives back the result line before it.
-fn the_one_ending(file: &Path) -> Value {
-    let count = |marker: &str| -> usize {
-        let script = r#"strings -a "$1" | grep -Fxc -- "$2""#;
-        let output = Command::new("sh")
-            .args(["-c", script, "sh"])
-            .arg(file)
-            .arg(marker)
-            .output()
-            .expect("sh");
-        let count = String::from_utf8(output.stdout).unwrap();
-        count
-            .trim()
-            .parse()
-            .expect("strings and grep: apt-get install binutils")
-    };
-    let text = read(file);
-    let total: usize = MARKERS.into_iter().map(count).sum();
-    assert_eq!(total, 1, "markers in {}:\n{text}", file.display());
-    let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
-    assert!(
-        MARKERS.contains(lines.last().unwrap()),
-        "something after the marker:\n{text}"
-    );
-    assert_eq!(text.matches(RESULT).count(), 1, "result lines:\n{text}");
-    let result = lines[lines.len() - 2].split_once(RESULT);
-    let (_, result) = result.unwrap_or_else(|| panic!("no result before the marker:\n{text}"));
-    serde_json::from_str(result).expect("one line of JSON")
-}
-
-fn read(path: &Path) -> String {
-    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
-}
-
-/// Waits until there is something, which the machine may take its time for.
-pub fn until<T>(what: &str, found: impl FnMut() -> Option<T>) -> T {
-    until_or(found, || format!("waited in vain for {what}"))
-}
-
-fn until_or<T>(mut found: impl FnMut() -> Option<T>, complaint: impl Fn() -> String) -> T {
-    let end = Instant::now() + LIMIT;
-    loop {
-        if let Some(found) = found() {
-            return found;
-        }
-        assert!(Instant::now() < end, "{}", complaint());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+/// A TCP port of this machine that nothing listens on.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
 }

@@ -1,8 +1,9 @@
 #!/bin/bash
-# Installs what the tests need and this machine lacks: prerequisites.sh [build] [vm] [engine]
+# Installs what the tests need and this machine lacks: prerequisites.sh [build] [engine] [lint] [vm]
 #   build   a C compiler, and Rust if there is no cargo at all
 #   vm      QEMU, mmdebstrap, ISO and file system tools
 #   engine  Docker's engine, without starting its service
+#   lint    shellcheck
 set -eu
 cd "$(dirname "$0")"
 . ./apt.sh
@@ -24,9 +25,10 @@ for what in "$@"; do
             fi
             ;;
         vm) wanted="$wanted qemu-system-x86 qemu-utils mmdebstrap xorriso zstd e2fsprogs binutils python3 debian-archive-keyring" ;;
-        engine) wanted="$wanted docker.io zstd python3 mmdebstrap debian-archive-keyring" ;;
+        engine) wanted="$wanted docker.io busybox-static zstd python3 mmdebstrap debian-archive-keyring" ;;
+        lint) wanted="$wanted shellcheck" ;;
         *)
-            echo "prerequisites.sh: unknown part '$what' (build, vm, engine)" >&2
+            echo "prerequisites.sh: unknown part '$what' (build, engine, lint, vm)" >&2
             exit 64
             ;;
     esac

@@ -128,6 +128,7 @@ test_unit() {
 image = "guestbake-test/tools:latest"
 network_mode = "host"
 command = ["httpd", "-f", "-p", "127.0.0.1:8081"]
+stop_grace_period = "1s"
 [wait]
 timeout = "300s"
 [[wait.services]]
@@ -146,6 +147,7 @@ timeout = "120s"
 image = "guestbake-test/tools:latest"
 network_mode = "host"
 command = ["sleep", "300"]
+stop_grace_period = "1s"
 [[smoke.checks]]
 name = "page"
 http = "http://127.0.0.1:8081/index.html"

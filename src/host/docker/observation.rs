@@ -16,6 +16,10 @@ const REPLAY_S: u64 = 2;
 
 #[async_trait]
 impl Observation for DockerEngine {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the engine counts by the wall clock"
+    )]
     async fn events(&self) -> BoxStream<'static, EngineResult<ContainerEvent>> {
         let filters: HashMap<&str, Vec<&str>> = [
             ("type", vec!["container"]),

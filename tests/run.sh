@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# All tests: formatting and lints, unit and engine tests, then real VMs. What is missing is installed first.
+# GUESTBAKE_SKIP_VM=1 leaves the VMs out and says so.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tests/vm/prerequisites.sh build engine lint
+make lint
+cargo test --locked
+if [ -n "${GUESTBAKE_SKIP_VM:-}" ]; then
+    echo "the VM tests are skipped: GUESTBAKE_SKIP_VM is set"
+    exit 0
+fi
+tests/vm/prerequisites.sh vm
+make static
+tests/vm/size.sh
+tests/vm/test.sh
