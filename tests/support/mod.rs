@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 pub mod engine;
+pub mod fake;
 pub mod http;
 pub mod image;
 pub mod provision;
