@@ -151,6 +151,12 @@ pub async fn provision(
             smoke,
         },
         Err(failure) => {
+            // Now, not after diagnostics that may take a while, and at the end once more, where it is looked for.
+            events.line(format!(
+                "stage {} failed: {}",
+                failure.stage,
+                failure.message()
+            ));
             tokio::select! {
                 () = conclude_failed(&known, host, &failure, events) => {}
                 // A second wish to give up: at once.

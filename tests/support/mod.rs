@@ -1,9 +1,12 @@
-//! What the integration tests share: a real Docker engine of their own and image archives made to measure.
+//! What the integration tests share: a real Docker engine of their own, image archives made to measure, servers to probe,
+//! and the program run on a bundle.
 
 // Each test file compiles this module for itself and uses a part of it.
 #![allow(dead_code)]
 
 pub mod engine;
+pub mod fake;
 pub mod http;
 pub mod image;
-pub mod run;
+pub mod provision;
+pub mod server;

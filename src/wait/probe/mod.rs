@@ -56,7 +56,9 @@ impl Prober {
                 let command = exec::command(command, user);
                 exec::attempt(&*self.engine, container, &command, fatal_exit_codes, limit).await
             }
-            Probe::Log(pattern) => log::until_matched(&*self.engine, container, pattern).await,
+            Probe::Log(pattern) => {
+                log::until_matched(&*self.engine, observer, container, pattern).await
+            }
             Probe::Healthy => state::until_healthy(observer, container).await,
             Probe::Completed => state::until_completed(observer, container).await,
         }

@@ -1,0 +1,269 @@
+//! The wait under a clock of its own: what is promised about time, to the millisecond, on however busy a machine.
+
+mod support;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use guestbake::containers::{Observer, Rules};
+use guestbake::event::{Event, Events};
+use guestbake::plan::{HttpProbe, Probe, Service};
+use guestbake::wait::{Budget, Group, Prober, Unready};
+use support::fake::{FakeEngine, FakeNetwork};
+use tokio::time::{Instant, sleep};
+
+const BUDGET: Duration = Duration::from_secs(1500);
+const HEARTBEAT: Duration = Duration::from_secs(30);
+/// The granularity of the runtime's timers, and the shortest pause between two attempts.
+const SLACK: Duration = Duration::from_millis(10);
+
+fn service(name: &str, probe: Probe) -> Service {
+    Service {
+        name: name.into(),
+        container: Some("deps".into()),
+        probe,
+        stable: 1,
+        restarts: 0,
+        attempt_timeout: None,
+    }
+}
+
+/// A port that opens after so many milliseconds.
+fn opens_at(milliseconds: u64) -> Service {
+    let host = milliseconds.to_string();
+    service(&format!("at-{host}"), Probe::Tcp { host, port: 1 })
+}
+
+fn closed() -> Service {
+    let host = "never".into();
+    service("closed", Probe::Tcp { host, port: 1 })
+}
+
+fn http(name: &str) -> Service {
+    let probe = HttpProbe {
+        url: format!("http://127.0.0.1/{name}"),
+        method: "GET".into(),
+        headers: vec![],
+        status: vec![],
+        body: None,
+        insecure: false,
+    };
+    service(name, Probe::Http(probe))
+}
+
+fn hung_exec() -> Service {
+    let probe = Probe::Exec {
+        command: vec!["pg_isready".into()],
+        user: None,
+        fatal_exit_codes: vec![],
+    };
+    service("hung", probe)
+}
+
+/// How a wait ended, after how long, and what it said meanwhile.
+struct Waited {
+    result: Result<(), Unready>,
+    took: Duration,
+    events: Vec<(Duration, Event)>,
+    attempts: usize,
+}
+
+impl Waited {
+    fn lines(&self) -> Vec<(Duration, &str)> {
+        let line = |(at, event): &'_ (Duration, Event)| match event {
+            Event::Line { .. } => Some(*at),
+            _ => None,
+        };
+        let lines = self.events.iter().filter(|entry| line(entry).is_some());
+        lines
+            .map(|(at, event)| match event {
+                Event::Line { text } => (*at, text.as_str()),
+                _ => unreachable!("only lines are left"),
+            })
+            .collect()
+    }
+
+    fn ready_s(&self, name: &str) -> f64 {
+        let ready = self.events.iter().find_map(|(_, event)| match event {
+            Event::Service {
+                name: of, ready_s, ..
+            } if of == name => Some(*ready_s),
+            _ => None,
+        });
+        ready.unwrap_or_else(|| panic!("{name} was never ready"))
+    }
+
+    fn error(&self) -> String {
+        let unready = self.result.as_ref().expect_err("all ready");
+        unready.to_string()
+    }
+}
+
+async fn wait_for(services: &[Service], network: FakeNetwork) -> Waited {
+    wait_meanwhile(services, network, async |_| {}).await
+}
+
+/// Waits while something else happens to the engine.
+async fn wait_meanwhile(
+    services: &[Service],
+    network: FakeNetwork,
+    meanwhile: impl AsyncFnOnce(Arc<FakeEngine>),
+) -> Waited {
+    let engine = FakeEngine::running(&["deps"]);
+    let network = Arc::new(network);
+    let prober = Prober {
+        engine: engine.clone(),
+        network: network.clone(),
+    };
+    let since = Instant::now();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hear = heard.clone();
+    let events = Events::new(move |event| hear.lock().unwrap().push((since.elapsed(), event)));
+    let observer = Observer::watch(engine.clone(), Rules::for_server("deps"), &events);
+    let group = Group {
+        services,
+        budget: Budget {
+            since,
+            total: BUDGET,
+        },
+        heartbeat: HEARTBEAT,
+        observer: &observer,
+        prober: &prober,
+        events: &events,
+    };
+    let waiting = async {
+        let result = group.all_ready(async { Ok(()) }).await;
+        (result, since.elapsed())
+    };
+    let ((result, took), ()) = futures_util::future::join(waiting, meanwhile(engine)).await;
+    let events = std::mem::take(&mut *heard.lock().unwrap());
+    Waited {
+        result,
+        took,
+        events,
+        attempts: network.attempts.load(Ordering::Relaxed),
+    }
+}
+
+fn assert_at(took: Duration, expected: Duration) {
+    assert!(
+        took >= expected && took <= expected + SLACK,
+        "{took:?}, not {expected:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_reached_is_given_up_exactly_when_the_budget_ends() {
+    let waited = wait_for(&[closed()], FakeNetwork::new()).await;
+    assert_at(waited.took, BUDGET);
+    let expected = "TIMEOUT after 1500s: closed (connection refused)";
+    assert_eq!(waited.error(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_never_answers_does_not_stretch_the_budget() {
+    let services = [http("silent"), hung_exec(), opens_at(5_000)];
+    let waited = wait_for(&services, FakeNetwork::new()).await;
+    assert_at(waited.took, BUDGET);
+    let error = waited.error();
+    assert!(error.contains("silent (no answer within "), "{error}");
+    assert!(error.contains("hung (no end within "), "{error}");
+    assert!(!error.contains("at-5000"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_service_is_seen_within_two_percent_of_its_own_time() {
+    let times = [0, 3, 40, 700, 8_000, 22_800, 90_000, 600_000, 1_400_000];
+    let services: Vec<Service> = times.into_iter().map(opens_at).collect();
+    let waited = wait_for(&services, FakeNetwork::new()).await;
+    waited.result.as_ref().expect("all ready");
+    for milliseconds in times {
+        let opened = Duration::from_millis(milliseconds);
+        let seen = Duration::from_secs_f64(waited.ready_s(&format!("at-{milliseconds}")));
+        assert!(
+            seen >= opened && seen <= opened.mul_f64(1.021) + SLACK,
+            "{seen:?} for {opened:?}"
+        );
+    }
+    assert_at(
+        waited.took,
+        Duration::from_secs_f64(waited.ready_s("at-1400000")),
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_wait_costs_next_to_nothing() {
+    let waited = wait_for(&[closed()], FakeNetwork::new()).await;
+    assert!(
+        waited.attempts < 700,
+        "{} attempts in 1500 s",
+        waited.attempts
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_heartbeat_names_all_that_are_not_ready() {
+    let waited = wait_for(&[closed(), opens_at(45_000)], FakeNetwork::new()).await;
+    let beats: Vec<_> = waited
+        .lines()
+        .into_iter()
+        .filter(|(_, line)| line.starts_with("still waiting"))
+        .collect();
+    assert_eq!(beats.len(), 49, "{beats:?}");
+    for (number, (at, _)) in beats.iter().enumerate() {
+        assert_at(*at, HEARTBEAT * (number as u32 + 1));
+    }
+    assert_eq!(
+        beats[0].1,
+        "still waiting (30s of 1500s): closed (connection refused), at-45000 (connection refused)"
+    );
+    assert_eq!(
+        beats[1].1,
+        "still waiting (60s of 1500s): closed (connection refused)"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_server_gets_through_once_the_wait_has_been_long() {
+    let network = FakeNetwork {
+        slowness: Duration::from_secs(20),
+        ..FakeNetwork::new()
+    };
+    let waited = wait_for(&[http("slow")], network).await;
+    waited.result.as_ref().expect("all ready");
+    // An attempt may take a fifth of the time waited: 20 s of 100 s.
+    assert!(waited.took >= Duration::from_secs(20) && waited.took < Duration::from_secs(150));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_death_ends_the_wait_at_once() {
+    let death = Duration::from_secs(1000);
+    let waited = wait_meanwhile(
+        &[closed(), http("silent")],
+        FakeNetwork::new(),
+        async |engine| {
+            sleep(death).await;
+            engine.die("deps", 3);
+        },
+    )
+    .await;
+    assert_at(waited.took, death);
+    assert_eq!(waited.error(), "container deps exited with code 3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_death_of_a_container_that_had_been_ready_ends_the_wait_as_well() {
+    let death = Duration::from_secs(100);
+    let mut other = closed();
+    other.container = None;
+    let services = [opens_at(10), other];
+    let waited = wait_meanwhile(&services, FakeNetwork::new(), async |engine| {
+        sleep(death).await;
+        engine.die("deps", 0);
+    })
+    .await;
+    assert!(waited.ready_s("at-10") < 1.0);
+    assert_at(waited.took, death);
+    assert_eq!(waited.error(), "container deps exited with code 0");
+}
