@@ -16,11 +16,18 @@ use std::time::{Duration, Instant};
 use bollard::Docker;
 use bollard::query_parameters::{ImportImageOptions, RemoveImageOptions};
 use futures_util::TryStreamExt;
-use guestbake::images::archive::{Archive, Side};
+use guestbake::images::archive::Archive;
 use support::engine::PrivateEngine;
 use support::image::{ImageArchive, Packing};
 
 const TAG: &str = "guestbake-test/bench:latest";
+
+/// Who unpacks.
+#[derive(Clone, Copy, PartialEq)]
+enum Side {
+    Agent,
+    Engine,
+}
 
 /// How an archive gets into the engine.
 #[derive(Clone, Copy, PartialEq)]

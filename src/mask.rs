@@ -37,17 +37,27 @@ pub struct Masker {
 #[derive(Default)]
 struct Known {
     forms: BTreeSet<String>,
+    public: BTreeSet<String>,
     /// All forms at once; the time it takes grows with the text alone.
     finder: Option<AhoCorasick>,
 }
 
 impl Masker {
+    /// Names that the plan itself gives. A password that is part of one (`postgres`) is masked behind a name that says so
+    /// and inside URLs alone, or the line `postgres ready` would read `*** ready`.
+    pub fn publish(&self, words: impl IntoIterator<Item = String>) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.public.extend(words);
+    }
+
     /// From now on these values are masked, in every form in which they may be printed.
     pub fn add(&self, values: impl IntoIterator<Item = String>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let before = known.forms.len();
         for value in values {
-            known.forms.extend(forms(&value));
+            if !known.public.iter().any(|word| word.contains(&value)) {
+                known.forms.extend(forms(&value));
+            }
         }
         if known.forms.len() > before {
             known.finder = AhoCorasick::builder()
@@ -114,6 +124,18 @@ mod tests {
         assert_eq!(
             masked(&["hunter2", "hunter2-long"], "xhunter2y hunter2-long"),
             "x***y ***"
+        );
+    }
+
+    #[test]
+    fn a_password_that_is_a_name_of_the_plan_leaves_the_name_readable() {
+        let masker = Masker::default();
+        masker.publish(["postgres".to_owned()]);
+        masker.add(["postgres".to_owned()]);
+        let text = "postgres ready (8.2s) PGPASSWORD=postgres postgres://postgres:postgres@db/";
+        assert_eq!(
+            masker.mask(text),
+            "postgres ready (8.2s) PGPASSWORD=*** postgres://postgres:***@db/"
         );
     }
 

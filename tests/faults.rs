@@ -390,8 +390,6 @@ fn migrations_and_smoke_test() {
 fn the_agent_itself() {
     let engine = PrivateEngine::shared();
     tools_image(engine);
-    let waiting = |running: &Running| running.until("still waiting");
-    let _ = waiting;
     let rows = vec![
         row("the run's deadline", || {
             Bundle::new(&format!("[run]\ntimeout = \"3s\"\n{}", never("deadline")))
@@ -466,30 +464,6 @@ fn the_guardian_is_killed() {
 }
 
 #[test]
-fn an_engine_that_hangs() {
-    let engine = PrivateEngine::start();
-    tools_image(&engine);
-    let running =
-        Bundle::new(&format!("[run]\ntimeout = \"6s\"\n{}", never("frozen"))).start(&engine);
-    running.until("still waiting");
-    engine.stop();
-    let finished = running.finish();
-    engine.cont();
-    let result = finished
-        .result()
-        .unwrap_or_else(|why| panic!("{why}\n{}", finished.console));
-    assert_eq!(
-        (finished.code, &result["reason"]),
-        (60, &"deadline_exceeded".into()),
-        "{}",
-        finished.console
-    );
-    // The limit, diagnostics, and the attempt to stop the containers.
-    let bound = Duration::from_secs(6 + 20 + 30) + SLACK;
-    assert!(finished.took < bound, "{:?}", finished.took);
-}
-
-#[test]
 fn a_data_root_without_room() {
     let engine = PrivateEngine::start_with(EngineOptions {
         data_root_size: Some(24 << 20),
@@ -508,6 +482,84 @@ fn a_data_root_without_room() {
         finished.console
     );
     finished.assert_says("big.tar needs about");
+}
+
+/// An engine that hangs for good at one point: the run's deadline ends what nothing else would, and the marker comes.
+#[test]
+fn an_engine_that_hangs_at_any_stage() {
+    let slow = "trap 'sleep 100' TERM; sleep 100 & wait; sleep 100";
+    let idle = |name: &str| container(name, "sleep 100", "");
+    let migration =
+        "[[migrations]]\nname = \"m\"\ncontainer = \"hang-m\"\ncommand = [\"sleep\", \"100\"]\n";
+    // What the plan is, what is said when the engine is to hang, and the stage in which it is noticed.
+    let cases = [
+        // The engine may have got a step further before it hangs.
+        (idle("hang-s"), "stage engine done", "images containers"),
+        (
+            idle("hang-w") + &service("hang-w", "hang-w", "exec = [\"false\"]"),
+            "still waiting",
+            "wait",
+        ),
+        (
+            idle("hang-m") + migration,
+            "migration m started",
+            "migrations",
+        ),
+        (container("hang-e", slow, ""), "stage smoke done", "stop"),
+    ];
+    std::thread::scope(|scope| {
+        for (plan, when, stage) in cases {
+            let plan = plan.replace("stop_grace_period = \"0s\"", "stop_grace_period = \"60s\"");
+            scope.spawn(move || {
+                let engine = PrivateEngine::start();
+                tools_image(&engine);
+                let head =
+                    "[run]\ntimeout = \"8s\"\n[wait]\ntimeout = \"60s\"\nheartbeat = \"1s\"\n";
+                let running = Bundle::new(&format!("{head}{plan}")).start(&engine);
+                running.until(when);
+                engine.stop();
+                let finished = running.finish();
+                engine.cont();
+                let result = finished
+                    .result()
+                    .unwrap_or_else(|why| panic!("{why}\n{}", finished.console));
+                assert_eq!(
+                    result["reason"], "deadline_exceeded",
+                    "{}",
+                    finished.console
+                );
+                let found = result["stage"].as_str().unwrap_or_default();
+                assert!(stage.contains(found), "{found}:\n{}", finished.console);
+                // The limit, diagnostics, and the attempt to stop the containers.
+                let bound = Duration::from_secs(8 + 20 + 30) + SLACK;
+                assert!(finished.took < bound, "{stage}: {:?}", finished.took);
+                println!(
+                    "engine hangs in stage {stage}: marker after {:.1}s",
+                    finished.took.as_secs_f64()
+                );
+            });
+        }
+    });
+}
+
+/// SIGUSR1 shows what is known now, and the run goes on.
+#[test]
+fn diagnostics_on_request() {
+    let engine = PrivateEngine::shared();
+    tools_image(engine);
+    let plan = container(
+        "usr1",
+        "echo still here; sleep 3; touch /ready; sleep 100",
+        "",
+    ) + &service("usr1", "usr1", "exec = [\"test\", \"-f\", \"/ready\"]")
+        + "[wait]\ntimeout = \"60s\"\nheartbeat = \"500ms\"\n";
+    let running = Bundle::new(&plan).start(engine);
+    running.until("still waiting");
+    running.signal(running.guardian(), Signal::USR1);
+    let finished = running.finish();
+    finished.assert_done();
+    finished.assert_says("---- containers ----");
+    finished.assert_says("usr1 | still here");
 }
 
 /// Where lines go must not matter for the marker on the others.

@@ -1,12 +1,13 @@
 //! One stage by itself, against what is running now: for debugging over SSH. No marker, no power-off.
 
 use std::future::Future;
+use std::io::Write;
 
 use crate::bundle::Bundle;
 use crate::containers::{self, CreatedContainers};
 use crate::engine::{self, RunningEngine};
 use crate::event::{Event, Events};
-use crate::failure::{ExitCode, Fault};
+use crate::failure::{ExitCode, Fault, Reason};
 use crate::guest::Emulation;
 use crate::host::Host;
 use crate::migrate::{self, Migrated};
@@ -16,9 +17,11 @@ use crate::wait::{self, Prober, ReadyServices};
 use crate::{bundle, diagnose as diagnostics, guest, smoke as smoke_test};
 
 pub fn check(request: &Request) -> ExitCode {
-    alone(request, async |host, events| {
-        let (_bundle, plan) = opened(request, host, events).await?;
-        print!("{}", plan.effective());
+    alone(request, async |host, _| {
+        // The plan goes to standard output and nothing else does: it can be written to a file and used.
+        let silent = Events::new(|_| ());
+        let (_bundle, plan) = opened(request, host, &silent).await?;
+        say(plan.effective().trim_end());
         Ok(())
     })
 }
@@ -116,9 +119,7 @@ where
 {
     let events = Events::new(|event| {
         if let Event::Line { text } | Event::Detail { text } = event {
-            use std::io::Write;
-            // Whoever closed the other end of a pipe has seen enough.
-            let _ = writeln!(std::io::stdout(), "{text}");
+            say(&text);
         }
     });
     let host = Host::of_this_guest(request.docker_host.as_deref());
@@ -129,13 +130,19 @@ where
             for line in &fault.evidence {
                 eprintln!("{}", events.masker.mask(line));
             }
-            eprintln!(
-                "guestbake: {}",
-                events.masker.mask(&format!("{:#}", fault.error))
-            );
+            // The errors of a plan say it all.
+            if fault.reason != Reason::PlanInvalid || fault.evidence.is_empty() {
+                let message = format!("{:#}", fault.error);
+                eprintln!("guestbake: {}", events.masker.mask(&message));
+            }
             fault.reason.exit_code()
         }
     }
+}
+
+/// Whoever closed the other end of a pipe has seen enough.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {

@@ -8,7 +8,6 @@ mod compression;
 mod contents;
 mod oci;
 mod reading;
-mod side;
 mod stream;
 mod walk;
 
@@ -20,7 +19,6 @@ use anyhow::Context;
 pub use compression::Compression;
 pub use contents::{ArchivedImage, Contents};
 pub use reading::Progress;
-pub use side::{Side, who_decompresses};
 pub use stream::{ArchiveStream, Transfer};
 
 use crate::failure::{Because, Fault, Reason};

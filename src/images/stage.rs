@@ -8,9 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout_at};
 
-use super::archive::{
-    Archive, ArchivedImage, Contents, Progress, Side, Transfer, who_decompresses,
-};
+use super::archive::{Archive, ArchivedImage, Contents, Progress, Transfer};
 use crate::bundle::Bundle;
 use crate::engine::RunningEngine;
 use crate::event::{Event, Events};
@@ -218,14 +216,10 @@ impl Loading<'_> {
     async fn transfer(&self, archive: Archive) -> Result<(), Fault> {
         let name = archive.name().to_owned();
         let arch = self.engine.guest.arch.as_str();
-        let side = who_decompresses(archive.compression(), self.engine.version.api);
-        let (stream, transfer) = match side {
-            Side::Engine => archive.stream_packed(None),
-            Side::Agent => archive.stream_unpacked(move |contents| {
-                check_architecture(contents, arch)?;
-                Ok(contents.docker_manifest(arch))
-            }),
-        };
+        let (stream, transfer) = archive.stream_unpacked(move |contents| {
+            check_architecture(contents, arch)?;
+            Ok(contents.docker_manifest(arch))
+        });
         let heard = |line: &str| self.events.detail(format!("engine: {line}"));
         let loading = self.engine.engine.load(stream.boxed(), &heard);
         tokio::pin!(loading);
@@ -297,9 +291,8 @@ impl Loading<'_> {
 
 /// The engine's image is the archive's, whatever kind of store it keeps it in.
 fn is_same(facts: &ImageFacts, image: &ArchivedImage) -> bool {
-    let by_id =
-        facts.id == image.config_digest || Some(&facts.id) == image.manifest_digest.as_ref();
-    by_id || (facts.layers == image.diff_ids && facts.architecture == image.architecture)
+    let by_layers = facts.layers == image.diff_ids && facts.architecture == image.architecture;
+    image.has_id(&facts.id) || by_layers
 }
 
 fn check_architecture(contents: &Contents, arch: &str) -> Result<(), Fault> {

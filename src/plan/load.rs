@@ -95,6 +95,7 @@ pub async fn load(bundle: &Bundle, outer: OuterPlan, events: &Events) -> Result<
     })
     .await
     .because(Reason::BundleCorrupt)??;
+    events.masker.publish(plan.names());
     events.masker.add(plan.secrets());
     events.emit(Event::Plan {
         power_off: plan.finish.power_off,

@@ -44,6 +44,30 @@ pub struct Plan {
     pub finish: Finish,
 }
 
+impl Plan {
+    /// The names by which containers, services and migrations are spoken of.
+    pub fn names(&self) -> Vec<String> {
+        let of_smoke = self.smoke.iter();
+        let checks = of_smoke.clone().flat_map(|smoke| &smoke.checks);
+        let containers = of_smoke
+            .filter_map(|smoke| smoke.container.as_ref())
+            .chain(&self.containers);
+        let migrations = self.migrations.iter().map(|migration| &migration.name);
+        let services = self
+            .wait
+            .services
+            .iter()
+            .chain(checks)
+            .map(|service| &service.name);
+        containers
+            .map(|container| &container.name)
+            .chain(services)
+            .chain(migrations)
+            .cloned()
+            .collect()
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Run {
     /// The deadline of the whole run.

@@ -113,6 +113,12 @@ impl Contents {
 }
 
 impl ArchivedImage {
+    /// Whether the engine's image with this id is this one. The id is the digest of the config, in containerd's image
+    /// store that of the manifest; of a manifest that containerd made itself nothing is known here.
+    pub fn has_id(&self, id: &str) -> bool {
+        self.config_digest == id || self.manifest_digest.as_deref() == Some(id)
+    }
+
     /// Reads the config at `config` and looks at the layers.
     pub(super) fn read(
         files: &Files,

@@ -3,6 +3,18 @@
 //! Unpacked, it is looked into while it passes: the tar reader sits on top of a reader that copies all it hands out
 //! into chunks. So one pass both sends the archive and finds out what it holds, and as the engine starts to work only
 //! when it has got everything, an archive that turns out wrong is still refused in time.
+//!
+//! The agent unpacks, not the engine. Measured with `benches/image_load.rs` (400 MB of Debian's files, data root in
+//! memory, two busy cores; time relative to a plain tar):
+//!
+//! | packing | by | engine 20.10 | engine 26.1 |
+//! |---|---|---|---|
+//! | gzip | agent | 1.08 | 1.24 |
+//! | gzip | engine | 1.34 | 1.35 |
+//! | zstd | agent | 0.87 | 1.11 |
+//! | zstd | engine | refused | 1.11 |
+//!
+//! So the agent is never slower; it also sees what it sends, and need not ask what the engine understands.
 
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -69,7 +81,7 @@ impl Transfer {
 }
 
 impl Archive {
-    /// The file as it is. `manifest`, of [`Contents::docker_manifest`], goes before it, packed the same way.
+    /// The file as it is, to be unpacked by the engine: what the benchmark compares with. `manifest`, of [`Contents::docker_manifest`], goes before it, packed the same way.
     pub fn stream_packed(self, manifest: Option<Vec<u8>>) -> (ArchiveStream, Transfer) {
         self.start(move |archive, progress, chunks| {
             let mut file = PackedReader::new(archive.file, progress)?;
