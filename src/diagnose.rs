@@ -13,8 +13,7 @@ use crate::failure::Fault;
 use crate::host::engine::{ContainerFacts, Engine, Output};
 use crate::host::vitals::Vitals;
 use crate::lines::{LineSplitter, Tail};
-use crate::mask::is_secret_name;
-use crate::plan::{Plan, Probe, Service};
+use crate::plan::{Plan, Probe, Service, secrets_among};
 use crate::wait::{Answer, Prober};
 
 /// All of it together; the parts run side by side and have less.
@@ -134,7 +133,7 @@ async fn container(scene: &Scene<'_>, name: &str, events: &Events) -> (Vec<Strin
         match engine.container(name).await {
             Ok(Some(facts)) => {
                 // Before its log is shown: what the image sets may be secret too.
-                events.masker.add(secrets(&facts));
+                events.masker.add(secrets_among(&facts.environment));
                 describe(name, &facts)
             }
             Ok(None)
@@ -177,17 +176,6 @@ pub async fn log_tail(engine: &dyn Engine, name: &str, lines: usize) -> Vec<Stri
         .into_iter()
         .for_each(|line| tail.push(line));
     tail.lines().map(str::to_owned).collect()
-}
-
-fn secrets(facts: &ContainerFacts) -> Vec<String> {
-    let pairs = facts
-        .environment
-        .iter()
-        .filter_map(|pair| pair.split_once('='));
-    pairs
-        .filter(|(name, _)| is_secret_name(name))
-        .map(|(_, value)| value.to_owned())
-        .collect()
 }
 
 fn describe(name: &str, facts: &ContainerFacts) -> Vec<String> {

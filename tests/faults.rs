@@ -81,20 +81,6 @@ fn a_worker_that_hangs_until_somebody_insists() {
     assert!(ended.took < SLACK, "{:?}", ended.took);
 }
 
-/// SIGUSR1 shows what is known now, and the run goes on.
-#[test]
-fn diagnostics_on_request() {
-    let plan = container("usr1", "echo still here; sleep 3; touch /ready; sleep 100")
-        + "[[wait.services]]\nname = 'usr1'\ncontainer = 'usr1'\nexec = ['test', '-f', '/ready']\n";
-    let run = Provision::new(&plan).start();
-    run.until_console("container usr1 started");
-    run.signal(Signal::USR1);
-    let ended = run.end();
-    ended.assert_done();
-    ended.assert_shows("---- containers ----");
-    ended.assert_shows("usr1 | still here");
-}
-
 /// Where lines go must not matter for the marker on the others.
 #[test]
 fn consoles_and_a_report_that_take_nothing() {

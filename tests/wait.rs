@@ -101,11 +101,12 @@ impl Waited {
 }
 
 async fn wait_for(services: &[Service], network: FakeNetwork) -> Waited {
-    wait_meanwhile(services, network, async |_| {}).await
+    wait_meanwhile(BUDGET, services, network, async |_| {}).await
 }
 
 /// Waits while something else happens to the engine.
 async fn wait_meanwhile(
+    budget: Duration,
     services: &[Service],
     network: FakeNetwork,
     meanwhile: impl AsyncFnOnce(Arc<FakeEngine>),
@@ -125,7 +126,7 @@ async fn wait_meanwhile(
         services,
         budget: Budget {
             since,
-            total: BUDGET,
+            total: budget,
         },
         heartbeat: HEARTBEAT,
         observer: &observer,
@@ -170,6 +171,25 @@ async fn a_server_that_never_answers_does_not_stretch_the_budget() {
     assert!(error.contains("silent (no answer within "), "{error}");
     assert!(error.contains("hung (no end within "), "{error}");
     assert!(!error.contains("at-5000"), "{error}");
+}
+
+/// Wherever in its attempts the budget's end comes.
+#[tokio::test(start_paused = true)]
+async fn the_last_attempt_cut_short_does_not_hide_what_is_wrong() {
+    for tenths in 0..25 {
+        let budget = Duration::from_secs(100) + Duration::from_millis(100) * tenths;
+        let network = FakeNetwork {
+            slowness: Duration::from_millis(900),
+            ..FakeNetwork::new()
+        };
+        let waited = wait_meanwhile(budget, &[http("down")], network, async |_| {}).await;
+        assert_at(waited.took, budget);
+        assert!(
+            waited.error().ends_with(": down (status 503)"),
+            "{}",
+            waited.error()
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -240,6 +260,7 @@ async fn a_slow_server_gets_through_once_the_wait_has_been_long() {
 async fn a_death_ends_the_wait_at_once() {
     let death = Duration::from_secs(1000);
     let waited = wait_meanwhile(
+        BUDGET,
         &[closed(), http("silent")],
         FakeNetwork::new(),
         async |engine| {
@@ -258,7 +279,7 @@ async fn the_death_of_a_container_that_had_been_ready_ends_the_wait_as_well() {
     let mut other = closed();
     other.container = None;
     let services = [opens_at(10), other];
-    let waited = wait_meanwhile(&services, FakeNetwork::new(), async |engine| {
+    let waited = wait_meanwhile(BUDGET, &services, FakeNetwork::new(), async |engine| {
         sleep(death).await;
         engine.die("deps", 0);
     })

@@ -18,7 +18,7 @@ use crate::event::Events;
 use crate::failure::{Because, Fault, Reason, Stage};
 use crate::host::engine::{Engine, EngineError};
 use crate::images::LoadedImages;
-use crate::plan::{Condition, Container, Plan};
+use crate::plan::{Condition, Container, Plan, secrets_among};
 
 /// The plan's containers, created and watched, none of them started by this run yet.
 pub struct CreatedContainers {
@@ -45,7 +45,7 @@ pub async fn create_all(
     try_join_all(
         containers
             .iter()
-            .map(|container| create(&*engine, container)),
+            .map(|container| create(&*engine, container, events)),
     )
     .await?;
     Ok(CreatedContainers {
@@ -91,11 +91,18 @@ impl CreatedContainers {
     }
 }
 
-pub async fn create(engine: &dyn Engine, container: &Container) -> Result<(), Fault> {
-    engine
-        .create(container)
-        .await
-        .map_err(|error| cannot("create", container, error))
+pub async fn create(
+    engine: &dyn Engine,
+    container: &Container,
+    events: &Events,
+) -> Result<(), Fault> {
+    let cannot = |error| cannot("create", container, error);
+    engine.create(container).await.map_err(cannot)?;
+    // Before it can print what its image brings.
+    let facts = engine.container(&container.name).await.map_err(cannot)?;
+    let environment = facts.map(|facts| facts.environment).unwrap_or_default();
+    events.masker.add(secrets_among(&environment));
+    Ok(())
 }
 
 async fn start_one(
@@ -118,7 +125,7 @@ pub async fn create_and_start(
     events: &Events,
 ) -> Result<(), Fault> {
     let container = with_secrets(container, events)?;
-    create(engine, &container).await?;
+    create(engine, &container, events).await?;
     start_one(engine, &container, events).await
 }
 

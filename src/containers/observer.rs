@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::event::Events;
 use crate::failure::{Fault, Reason};
 use crate::host::engine::{Change, ContainerFacts, Engine, Health};
-use crate::plan::{Condition, Plan, Probe, Service};
+use crate::plan::{Condition, Plan, Probe, Service, secrets_among};
 
 /// After the event stream broke, before it is asked for again.
 const RESUBSCRIBE_PAUSE: Duration = Duration::from_millis(500);
@@ -325,6 +325,10 @@ async fn refresh(engine: &dyn Engine, name: &str, state: &watch::Sender<State>, 
         events.line(format!(
             "container {name} was restarted ({after} times so far)"
         ));
+    }
+    if let Some(facts) = &now {
+        // Also of a container that another run created.
+        events.masker.add(secrets_among(&facts.environment));
     }
     state.send_replace(Some(now));
 }

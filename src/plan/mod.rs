@@ -26,7 +26,7 @@ use std::io;
 pub use error::{PlanError, PlanErrors};
 pub use load::{FILE, OuterPlan, load, outer};
 pub use model::*;
-pub use secrets::{is_secret_name, mask_url_passwords};
+pub use secrets::{is_secret_name, mask_url_passwords, secrets_among};
 
 /// The variable with which a host overrides `wait.timeout`, in whole seconds.
 pub const DEPS_TIMEOUT: &str = "STACK_DEPS_TIMEOUT";

@@ -154,6 +154,18 @@ impl Secrets {
     }
 }
 
+/// The secret values among variables written `NAME=value`: those that an image brings are in no plan.
+pub fn secrets_among(variables: &[String]) -> Vec<String> {
+    let pairs: Vec<(String, String)> = variables
+        .iter()
+        .filter_map(|variable| variable.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let mut secrets = Secrets::default();
+    secrets.variables(pairs.iter().map(|(name, value)| (name, value)));
+    secrets.0.into_iter().collect()
+}
+
 impl Plan {
     /// Every secret value in the plan, none empty, the longest first so that one inside another is masked whole.
     pub fn secrets(&self) -> Vec<String> {

@@ -22,6 +22,9 @@ const SHORTEST_ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
 /// … or a fifth of the time waited so far: what is slow because the guest is slow gets through in the end.
 const ATTEMPT_FRACTION: u32 = 5;
 
+/// An attempt that the budget's end cuts off sooner says nothing about the service.
+const TELLING: Duration = Duration::from_secs(1);
+
 fn pause(waited: Duration, probe: &Probe, attempt_took: Duration) -> Duration {
     let grown = (waited / PAUSE_FRACTION).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
     match probe {
@@ -51,6 +54,7 @@ impl Group<'_> {
             let began = Instant::now();
             let left = self.budget.end().saturating_duration_since(began);
             let limit = attempt_limit(self.budget.since.elapsed(), service).min(left);
+            let cut_short = limit == left && left < TELLING;
             progress.borrow_mut().attempts += 1;
             let attempt = self.prober.attempt(service, self.observer, limit);
             let answer = match service.probe.is_pushed() {
@@ -61,6 +65,7 @@ impl Group<'_> {
             };
             match answer {
                 Answer::Good => good += 1,
+                Answer::NotYet(_) if cut_short && progress.borrow().attempts > 1 => {}
                 Answer::NotYet(why) => {
                     good = 0;
                     progress.borrow_mut().last_error = why;

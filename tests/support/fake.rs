@@ -159,7 +159,11 @@ impl Network for FakeNetwork {
         }
         sleep(self.slowness).await;
         Ok(HttpAnswer {
-            status: 200,
+            status: if probe.url.ends_with("/down") {
+                503
+            } else {
+                200
+            },
             headers: vec![],
             body: vec![],
         })

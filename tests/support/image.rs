@@ -16,6 +16,7 @@ const APPLETS: &[&str] = &[
     "cat",
     "chmod",
     "cp",
+    "cut",
     "date",
     "dd",
     "df",
@@ -93,6 +94,8 @@ pub struct ImageArchive {
     pub layer_packing: Packing,
     /// The image's default command.
     pub command: Vec<String>,
+    /// `NAME=value`, beside the `PATH`.
+    pub environment: Vec<String>,
     /// Uncompressed tar files.
     pub layers: Vec<Vec<u8>>,
     /// The config lists another digest than the first layer has.
@@ -110,6 +113,7 @@ impl ImageArchive {
             packing: Packing::default(),
             layer_packing: Packing::default(),
             command: vec!["sh".to_owned()],
+            environment: Vec::new(),
             layers,
             wrong_layer_digest: false,
             truncated_to: None,
@@ -136,11 +140,14 @@ impl ImageArchive {
         let history: Vec<Value> = (self.layers.iter())
             .map(|_| json!({"created": "2024-01-01T00:00:00Z", "created_by": "guestbake tests"}))
             .collect();
+        let environment: Vec<&str> = std::iter::once("PATH=/bin")
+            .chain(self.environment.iter().map(String::as_str))
+            .collect();
         serde_json::to_vec(&json!({
             "architecture": self.architecture,
             "os": "linux",
             "created": "2024-01-01T00:00:00Z",
-            "config": {"Env": ["PATH=/bin"], "Cmd": self.command},
+            "config": {"Env": environment, "Cmd": self.command},
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
             "history": history,
         }))

@@ -60,6 +60,7 @@ pub struct Provision {
     dir: TempDir,
     docker_host: String,
     bundle: Option<PathBuf>,
+    state: PathBuf,
     args: Vec<OsString>,
     environment: Vec<(String, String)>,
 }
@@ -80,6 +81,7 @@ impl Provision {
         let arch = format!("STACK_EMULATOR_BUILD_ARCH={}\n", host_architecture());
         Provision {
             bundle: Some(dir.path().join("bundle")),
+            state: dir.path().join("state"),
             dir,
             docker_host: docker_host.to_owned(),
             args: Vec::new(),
@@ -103,6 +105,12 @@ impl Provision {
     /// Another bundle, or that with the plan's label.
     pub fn bundled_in(mut self, bundle: Option<PathBuf>) -> Self {
         self.bundle = bundle;
+        self
+    }
+
+    /// Where another run keeps its record.
+    pub fn in_state_dir(mut self, state: PathBuf) -> Self {
+        self.state = state;
         self
     }
 
@@ -130,16 +138,21 @@ impl Provision {
     }
 
     pub fn state_dir(&self) -> PathBuf {
-        self.dir.path().join("state")
+        self.state.clone()
     }
 
     fn command(&self, verb: &str) -> Command {
-        let mut command = Command::new(PROGRAM);
-        command.arg(verb);
+        let mut command = self.command_alone(verb);
         if let Some(bundle) = &self.bundle {
             command.arg("--bundle").arg(bundle);
         }
         command
+    }
+
+    fn command_alone(&self, verb: &str) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command
+            .arg(verb)
             .env_remove("DOCKER_HOST")
             .env_remove("STACK_DEPS_TIMEOUT")
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -183,13 +196,13 @@ impl Provision {
         if verb != "check" {
             command.args(["--docker-host", &self.docker_host]);
         }
-        let child = command
-            .args(&self.args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program");
-        child.wait_with_output().expect("its output")
+        command.args(&self.args).output().expect("its output")
+    }
+
+    /// A verb that takes no bundle.
+    pub fn verb_alone(&self, verb: &str, args: Vec<OsString>) -> Output {
+        let mut command = self.command_alone(verb);
+        command.args(args).output().expect("its output")
     }
 }
 
@@ -236,7 +249,12 @@ impl Running {
         )
     }
 
-    pub fn end(mut self) -> Ended {
+    pub fn end(self) -> Ended {
+        self.end_keeping_files().0
+    }
+
+    /// The same, and the folder with all that the run wrote.
+    pub fn end_keeping_files(mut self) -> (Ended, TempDir) {
         let Running {
             child, provision, ..
         } = &mut self;
@@ -248,7 +266,20 @@ impl Running {
             },
         );
         let took = self.began.elapsed();
-        Ended::read(&self.provision, status.code(), took)
+        let ended = Ended::read(&self.provision, status.code(), took);
+        let empty = TempDir::new().expect("a temporary directory");
+        (ended, std::mem::replace(&mut self.provision.dir, empty))
+    }
+
+    /// Of a run that never begins.
+    pub fn output(mut self) -> Output {
+        let status = self.child.wait().expect("its end");
+        let bytes = |name| fs::read(self.provision.dir.path().join(name)).unwrap_or_default();
+        Output {
+            status,
+            stdout: bytes("stdout"),
+            stderr: bytes("stderr"),
+        }
     }
 
     /// Waits for an end that the first process does not live to see.
