@@ -75,6 +75,15 @@ small_bundle() {
     iso/bundle.sh "$dir/bundle" "$dir/bundle.iso"
 }
 
+# seed_of USER-DATA: a seed with user-data of a test's own.
+seed_of() {
+    mkdir -p "$dir/seed"
+    cp "$1" "$dir/seed/user-data"
+    cp iso/meta-data "$dir/seed/"
+    . iso/mkisofs.sh
+    make_iso cidata "$dir/seed.iso" "$dir/seed"
+}
+
 # --- The tests -------------------------------------------------------------------------------------------------------
 
 test_demo() {
@@ -115,9 +124,12 @@ name = "doomed"
 container = "doomed"
 tcp = "127.0.0.1:8082"
 END
-    iso/seed.sh "$dir/seed.iso"
+    # An engine that is installed and does not run is the agent's to start.
+    iso/seed.sh --print | sed 's/^runcmd:$/&\n  - systemctl stop docker.socket docker.service/' >"$dir/user-data"
+    seed_of "$dir/user-data"
     boot --bundle "$dir/bundle.iso" --seed "$dir/seed.iso"
     ends_in STACK_CLOUD_INIT_FAILED
+    check "the engine was started" says "systemd was asked to start docker.service"
     check "the reason is the dead container" result_has '"reason":"dependency_exited"'
     check "its last words are there" says "out of paper, giving up"
 }
@@ -172,7 +184,6 @@ name = "never"
 container = "idle"
 tcp = "127.0.0.1:8082"
 END
-    mkdir -p "$dir/seed"
     {
         iso/seed.sh --unit --print
         cat <<'END'
@@ -181,10 +192,8 @@ END
     sleep 2
     systemctl kill --kill-whom=all --signal=KILL guestbake.service
 END
-    } >"$dir/seed/user-data"
-    cp iso/meta-data "$dir/seed/"
-    . iso/mkisofs.sh
-    make_iso cidata "$dir/seed.iso" "$dir/seed"
+    } >"$dir/user-data"
+    seed_of "$dir/user-data"
     boot --bundle "$dir/bundle.iso" --seed "$dir/seed.iso"
     ends_in STACK_CLOUD_INIT_FAILED
     check "the reason says so" result_has '"reason":"killed"'
