@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::containers::{self, Observer};
 use crate::event::{Event, Events};
@@ -19,9 +19,6 @@ const SHOWN_LINES: usize = 200;
 /// The output of a one-shot container ends a moment before the engine has noted its exit.
 const EXIT_POLL: Duration = Duration::from_millis(20);
 
-/// A command fails at once when what it talks to dies, or the container it runs in; the engine tells of that a little later.
-const DEATH_NOTICE: Duration = Duration::from_millis(500);
-
 /// Proof that every migration ended with 0.
 pub struct Migrated {
     pub engine: Arc<dyn Engine>,
@@ -32,25 +29,12 @@ pub async fn run(ready: ReadyServices, plan: &Plan, events: &Events) -> Result<M
     let stack = ready.containers;
     for migration in &plan.migrations {
         let one = run_one(&*stack.engine, migration, events);
-        if let Err(fault) = stack.observer.guard(one).await {
-            return Err(the_cause(&stack.observer, fault).await);
-        }
+        stack.observer.guard(one).await?;
     }
     Ok(Migrated {
         engine: stack.engine,
         observer: stack.observer,
     })
-}
-
-/// A container's death is the cause of what fails beside it.
-async fn the_cause(observer: &Observer, fault: Fault) -> Fault {
-    match timeout(DEATH_NOTICE, observer.broken()).await {
-        Ok(broken) => Fault {
-            evidence: fault.evidence,
-            ..broken.into_fault()
-        },
-        Err(_) => fault,
-    }
 }
 
 async fn run_one(engine: &dyn Engine, migration: &Migration, events: &Events) -> Result<(), Fault> {

@@ -8,10 +8,14 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use support::engine::PrivateEngine;
-use support::image::{TOOLS, tools_image};
-use support::run::{Bundle, MARKERS};
+use support::image::TOOLS;
+use support::provision::Provision;
 
+const MARKERS: [&str; 3] = [
+    "STACK_CLOUD_INIT_DONE",
+    "STACK_CLOUD_INIT_FAILED",
+    "STACK_SERVICES_READY",
+];
 /// Diagnostics of a run that was given up, and stopping its containers.
 const BOUND: Duration = Duration::from_secs(90);
 /// An undisturbed run takes about this long.
@@ -53,8 +57,6 @@ fn every_run_ends_in_exactly_one_marker() {
         state ^= state << 17;
         state % below
     };
-    let engine = PrivateEngine::shared();
-    tools_image(engine);
     let mut ends: BTreeMap<String, u32> = BTreeMap::new();
     for n in 0..runs {
         let name = format!("chaos{n}");
@@ -65,7 +67,7 @@ fn every_run_ends_in_exactly_one_marker() {
              [[wait.services]]\nname = \"s\"\ncontainer = \"{name}\"\nexec = [\"test\", \"-f\", \"/ready\"]\n\
              [[migrations]]\nname = \"m\"\ncontainer = \"{name}\"\ncommand = [\"sleep\", \"0.5\"]\n"
         );
-        let running = Bundle::new(&plan).start(engine);
+        let running = Provision::new(&plan).start();
         let guardian = running.guardian();
         std::thread::sleep(Duration::from_micros(random(RUN.as_micros() as u64)));
         let mut tree = vec![guardian];
@@ -75,8 +77,8 @@ fn every_run_ends_in_exactly_one_marker() {
         // It may have come to its end a moment ago.
         let _ = kill_process(victim, Signal::KILL);
         let (console, verdict) = (
-            running.bundle.out("console"),
-            running.bundle.out("state/verdict"),
+            running.provision().console_file(),
+            running.provision().state_dir().join("verdict"),
         );
         let end = Instant::now() + BOUND;
         while !(is_gone(guardian) && worker.is_none_or(is_gone)) {
@@ -102,7 +104,11 @@ fn every_run_ends_in_exactly_one_marker() {
             _ => panic!("run {n}: markers {markers:?}, victim {victim:?} of {tree:?}\n{text}"),
         };
         *ends.entry(how).or_default() += 1;
-        engine.request("DELETE", &format!("/containers/{name}?force=true"), b"");
+        support::provision::engine().request(
+            "DELETE",
+            &format!("/containers/{name}?force=true"),
+            b"",
+        );
     }
     for (how, times) in &ends {
         println!("{times:4} {how}");

@@ -7,6 +7,7 @@ use std::process::Output;
 
 use rustix::process::Signal;
 use support::engine::PrivateEngine;
+use support::image::{ImageArchive, TOOLS, tools_image};
 use support::provision::{Provision, container, engine, idle, inspect};
 use support::server::free_port;
 
@@ -174,7 +175,7 @@ fn migrate_runs_the_migrations_and_ends_with_their_code() {
     let output = Provision::new(&migration("echo no; exit 3")).verb("migrate");
     let shown = assert_code(&output, 40);
     assert!(
-        shown.contains("migration m exited with code 3 after 0s: no"),
+        shown.contains("migration m exited with code 3 after "),
         "{shown}"
     );
 }
@@ -267,4 +268,32 @@ fn status_says_where_a_run_stands() {
     let report = folder.path().join("report.json").into_os_string();
     let output = Provision::new("").verb_alone("status", vec!["--report".into(), report]);
     assert!(assert_code(&output, 0).starts_with("STACK_CLOUD_INIT_FAILED after"));
+}
+
+#[test]
+fn an_image_that_is_there_already_is_verified_and_not_loaded_again() {
+    let engine = PrivateEngine::start();
+    tools_image(&engine);
+    let plan = format!("[images]\narchives = ['tools.tar']\nrequire = ['{TOOLS}']\n");
+    let ended = Provision::on(&engine, &plan)
+        .file("tools.tar", ImageArchive::tools(TOOLS).bytes())
+        .run();
+    ended.assert_done();
+    ended.assert_shows("tools.tar");
+    let other = ImageArchive {
+        command: vec!["other".to_owned()],
+        layers: vec![support::image::layer(&[("other", b"content")])],
+        ..ImageArchive::tools(TOOLS)
+    };
+    let ended = Provision::on(&engine, &plan)
+        .file("tools.tar", other.bytes())
+        .run();
+    assert_eq!(
+        ended.report["images"][0]["loaded"], true,
+        "another image of that name is no proof"
+    );
+    let ended = Provision::on(&engine, &plan)
+        .file("tools.tar", other.bytes())
+        .run();
+    assert_eq!(ended.report["images"][0]["loaded"], false);
 }

@@ -9,5 +9,4 @@ pub mod fake;
 pub mod http;
 pub mod image;
 pub mod provision;
-pub mod run;
 pub mod server;

@@ -20,6 +20,8 @@ pub const FAILED: &str = "STACK_CLOUD_INIT_FAILED";
 pub const READY: &str = "STACK_SERVICES_READY";
 const MARKERS: [&str; 3] = [DONE, FAILED, READY];
 const RESULT: &str = "STACK_PROVISION_RESULT: ";
+/// Every failure ends within this: the plan's limit of a few seconds, 20 s of diagnostics, a busy machine.
+const BOUND: Duration = Duration::from_secs(60);
 /// Nothing here takes so long by itself; a run that does hangs.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -380,6 +382,7 @@ impl Ended {
             self.stderr
         );
         assert_eq!(self.of_result("verdict"), "failed");
+        assert!(self.took < BOUND, "{:?} of {BOUND:?}", self.took);
         assert!(self.console.ends_with(&format!("\n{FAILED}\n")));
         for word in words {
             assert!(self.message().contains(word), "{word}: {}", self.message());
