@@ -232,9 +232,10 @@ async fn probe(scene: &Scene<'_>, service: &Service, events: &Events) -> String 
         Probe::Tcp { .. } | Probe::Exec { .. } => {
             let nobody = Observer::watch(scene.engine.clone(), Rules::default(), events);
             let attempt = scene.prober.attempt(service, &nobody, PROBE_LIMIT);
-            match timeout(PROBE_LIMIT, attempt).await {
+            // An exec ends its command itself, and needs a moment for it.
+            match timeout(PROBE_LIMIT * 2, attempt).await {
                 Ok(Answer::Good) => "good".to_owned(),
-                Ok(Answer::NotYet(why) | Answer::Never(why)) => why,
+                Ok(Answer::NotYet(why) | Answer::Silence(why) | Answer::Never(why)) => why,
                 Err(_) => format!("no answer within {}s", PROBE_LIMIT.as_secs()),
             }
         }

@@ -6,7 +6,7 @@ mod support;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use support::image::TOOLS;
-use support::provision::{Provision, READY, container, idle, inspect};
+use support::provision::{Provision, READY, container, engine, idle, inspect};
 use support::server::{self, free_port};
 
 #[test]
@@ -99,6 +99,23 @@ fn an_exec_service_is_ready_when_the_command_exits_with_0() {
     assert!(ended.ready_s("init") >= 0.5);
     assert!(ended.attempts("init") > 1);
     assert!(ended.ready_s("as-nobody") < ended.ready_s("init"));
+}
+
+/// The engine cannot end it, so each attempt would leave one more.
+#[test]
+fn a_command_that_hangs_is_ended_with_its_attempt() {
+    let plan = "wait.timeout = '2s'\n".to_owned()
+        + &idle("hung-exec")
+        + "[[wait.services]]\nname = 'hung'\ncontainer = 'hung-exec'\nexec = ['sleep', '4711']\ntimeout = '200ms'\n";
+    let ended = Provision::new(&plan).run();
+    let words = ["hung (no end within 0.2s)"];
+    ended.assert_failed(32, "wait_timeout", "wait", &words);
+    let processes = engine()
+        .request("GET", "/containers/hung-exec/top", b"")
+        .body;
+    // The last one may have been begun as the budget ended.
+    let left = processes.matches("sleep 4711").count();
+    assert!(left <= 1, "{left} are left: {processes}");
 }
 
 #[test]

@@ -57,16 +57,16 @@ impl Group<'_> {
             let cut_short = limit == left && left < TELLING;
             progress.borrow_mut().attempts += 1;
             let attempt = self.prober.attempt(service, self.observer, limit);
-            let answer = match service.probe.is_pushed() {
+            let answer = match service.probe.ends_by_itself() {
                 true => attempt.await,
                 false => timeout(limit, attempt).await.unwrap_or_else(|_| {
-                    Answer::NotYet(format!("no answer within {}", super::seconds(limit)))
+                    Answer::Silence(format!("no answer within {}", super::seconds(limit)))
                 }),
             };
             match answer {
                 Answer::Good => good += 1,
-                Answer::NotYet(_) if cut_short && progress.borrow().attempts > 1 => {}
-                Answer::NotYet(why) => {
+                Answer::Silence(_) if cut_short && progress.borrow().attempts > 1 => {}
+                Answer::NotYet(why) | Answer::Silence(why) => {
                     good = 0;
                     progress.borrow_mut().last_error = why;
                 }
@@ -90,9 +90,13 @@ impl Group<'_> {
 }
 
 impl Probe {
-    /// The engine tells when it changes, so one attempt lasts until then.
-    fn is_pushed(&self) -> bool {
-        matches!(self, Probe::Healthy | Probe::Completed | Probe::Log(_))
+    /// Of what the engine tells, one attempt lasts until it does. An exec takes its limit itself: dropped in the middle it
+    /// would leave its command running, and a hung one would be joined by another with each attempt.
+    fn ends_by_itself(&self) -> bool {
+        match self {
+            Probe::Healthy | Probe::Completed | Probe::Log(_) | Probe::Exec { .. } => true,
+            Probe::Tcp { .. } | Probe::Http(_) => false,
+        }
     }
 }
 

@@ -149,6 +149,19 @@ impl PrivateEngine {
     /// Hangs the engine: connections are still accepted, by the kernel, and nothing answers.
     pub fn stop(&self) {
         kill_process(self.pid, Signal::STOP).expect("SIGSTOP");
+        // A thread that is at work goes on until it next looks for signals.
+        while !self.threads_stopped() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn threads_stopped(&self) -> bool {
+        let threads = format!("/proc/{}/task", self.pid.as_raw_nonzero());
+        let mut threads = std::fs::read_dir(threads).expect("the engine").flatten();
+        threads.all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat"));
+            stat.is_ok_and(|stat| stat.contains(") T "))
+        })
     }
 
     pub fn cont(&self) {

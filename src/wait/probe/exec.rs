@@ -41,7 +41,7 @@ pub async fn attempt(
             Answer::Never(format!("exit code {code}{words}"))
         }
         Ok(Some(code)) => Answer::NotYet(format!("exit code {code}{words}")),
-        Ok(None) => Answer::NotYet(format!("no end within {}", crate::wait::seconds(limit))),
+        Ok(None) => Answer::Silence(format!("no end within {}", crate::wait::seconds(limit))),
         Err(error) => Answer::NotYet(error.to_string()),
     }
 }

@@ -20,6 +20,8 @@ use crate::plan::{Probe, Service};
 pub enum Answer {
     Good,
     NotYet(String),
+    /// Nothing came in the time there was.
+    Silence(String),
     /// It will not become ready any more.
     Never(String),
 }
