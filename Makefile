@@ -45,9 +45,10 @@ test:
 fuzz:
 	FUZZ_INPUTS=$${FUZZ_INPUTS:-10000000} $(CARGO) test --release --locked --test fuzz -- --nocapture
 
-# SIGKILL of a random process of the tree at a random moment, CHAOS_RUNS times (200).
+# SIGKILL of a random process of the tree at a random moment, CHAOS_RUNS times (200); then the long faults in VMs.
 chaos:
 	CHAOS_RUNS=$${CHAOS_RUNS:-200} $(CARGO) test --locked --test chaos -- --nocapture
+	tests/vm/test.sh memory clock
 
 lint:
 	$(CARGO) fmt --check

@@ -201,7 +201,7 @@ impl Worker {
         let (reason, message) = match self.killed_by_us.take() {
             Some(why) if interrupted => (Reason::Interrupted, why),
             Some(why) => (Reason::DeadlineExceeded, why),
-            None => epitaph(status, last_stray),
+            None => epitaph(self.child.id(), status, last_stray),
         };
         if !interrupted {
             post_mortem(announcer, run);
@@ -242,14 +242,18 @@ fn forward_signals(mut signals: Signals, sender: Sender<News>) {
     });
 }
 
-fn epitaph(status: std::io::Result<ExitStatus>, last_stray: Option<String>) -> (Reason, String) {
+fn epitaph(
+    worker: u32,
+    status: std::io::Result<ExitStatus>,
+    last_stray: Option<String>,
+) -> (Reason, String) {
     let words = last_stray
         .map(|text| format!(": {text}"))
         .unwrap_or_default();
     match status.map(|status| (status.signal(), status.code())) {
         Ok((Some(signal), _)) => {
             let name = signal_name(signal).unwrap_or("unknown");
-            let memory = if signal == SIGKILL && killed_for_memory() {
+            let memory = if signal == SIGKILL && killed_for_memory(worker) {
                 ", for memory, as the kernel's log says"
             } else {
                 ""
@@ -269,12 +273,11 @@ fn epitaph(status: std::io::Result<ExitStatus>, last_stray: Option<String>) -> (
     }
 }
 
-/// Whether the kernel's log has our name among those it killed for memory.
-fn killed_for_memory() -> bool {
+/// Whether the kernel's log says so. Its id it is known by: started from `/proc/self/exe`, it is called `exe` there.
+fn killed_for_memory(worker: u32) -> bool {
+    let killed = format!("Killed process {worker} (");
     let records = kernel_log::read().unwrap_or_default();
-    records
-        .iter()
-        .any(|record| record.text.contains("Killed process") && record.text.contains("(guestbake)"))
+    records.iter().any(|record| record.text.contains(&killed))
 }
 
 /// Diagnostics by a fresh process, bounded like everything else.

@@ -1,5 +1,6 @@
 #!/bin/bash
-# The tests in real VMs: test.sh [NAME…], all without names. Each looks at the serial line as a host does.
+# The tests in real VMs: test.sh [NAME…], the first list without names; `make chaos` runs the second.
+# Each looks at the serial line as a host does.
 # Two VMs run side by side: a booting guest keeps little more than one core busy.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -9,6 +10,7 @@ top=$PWD
 work=$top/target/vm/test
 program=$top/target/guestbake-amd64
 all=(demo failure unit killed no-bundle wrong-arch)
+more=(memory clock)
 limit=${GUESTBAKE_VM_TIMEOUT:-600}
 
 # --- What a test is made of ------------------------------------------------------------------------------------------
@@ -220,6 +222,67 @@ test_wrong_arch() {
     check "the reason says so" result_has '"reason":"wrong_architecture"'
 }
 
+# disturbed: the usual way in, with the script on standard input beside it, once the program's worker is there as $worker.
+disturbed() {
+    iso/seed.sh --print | sed '/^runcmd:$/q'
+    cat <<'END'
+  - |
+    (
+      find_worker() { grep -lsz '^guarded-worker$' /proc/[0-9]*/cmdline | head -n 1 | cut -d/ -f3; }
+      until worker=$(find_worker) && [ -n "$worker" ]; do sleep 1; done
+      sleep 3
+END
+    sed 's/^/      /'
+    printf '    ) >/dev/null 2>&1 &\n'
+    iso/seed.sh --print | sed '1,/^runcmd:$/d'
+}
+
+# A container that is ready after a while by its own clock, and one service that waits for it.
+late_plan() {
+    cat <<'END'
+[containers.late]
+image = "guestbake-test/tools:latest"
+network_mode = "host"
+command = ["sh", "-c", "sleep 40; touch /ready; exec sleep 600"]
+stop_grace_period = "0s"
+[wait]
+timeout = "200s"
+[[wait.services]]
+name = "late"
+container = "late"
+exec = ["test", "-f", "/ready"]
+END
+}
+
+# The kernel's out-of-memory killer takes the worker; the guardian is not on its list.
+test_memory() {
+    late_plan | small_bundle
+    disturbed >"$dir/user-data" <<'END'
+echo 1000 >"/proc/$worker/oom_score_adj"
+echo f >/proc/sysrq-trigger
+END
+    seed_of "$dir/user-data"
+    boot --bundle "$dir/bundle.iso" --seed "$dir/seed.iso"
+    ends_in STACK_CLOUD_INIT_FAILED
+    check "the reason says so" result_has '"reason":"killed"'
+    check "and that it was for memory" result_has 'for memory'
+}
+
+# The wall clock goes back and forth by years; what is waited for is not concerned.
+test_clock() {
+    late_plan | small_bundle
+    disturbed >"$dir/user-data" <<'END'
+date -s '2041-01-01 00:00'
+sleep 10
+date -s '2011-01-01 00:00'
+END
+    seed_of "$dir/user-data"
+    boot --bundle "$dir/bundle.iso" --seed "$dir/seed.iso"
+    ends_in STACK_CLOUD_INIT_DONE
+    check "counts seconds, not years" result_has '"elapsed_s":'
+    check "no time is out of proportion" test "$(sed -n 's/.*"elapsed_s":\([0-9]*\).*/\1/p' "$dir/serial.txt")" -lt 400
+}
+
 # --- All of them -----------------------------------------------------------------------------------------------------
 
 run() {
@@ -245,10 +308,10 @@ if [ $# -eq 0 ]; then
     set -- "${all[@]}"
 fi
 for name in "$@"; do
-    case " ${all[*]} " in
+    case " ${all[*]} ${more[*]} " in
         *" $name "*) ;;
         *)
-            echo "test.sh: no test '$name' (${all[*]})" >&2
+            echo "test.sh: no test '$name' (${all[*]} ${more[*]})" >&2
             exit 64
             ;;
     esac
