@@ -48,7 +48,7 @@ fuzz:
 # SIGKILL of a random process of the tree at a random moment, CHAOS_RUNS times (200); then the long faults in VMs.
 chaos:
 	CHAOS_RUNS=$${CHAOS_RUNS:-200} $(CARGO) test --locked --test chaos -- --nocapture
-	tests/vm/test.sh memory clock
+	tests/vm/test.sh memory clock shutdown
 
 lint:
 	$(CARGO) fmt --check

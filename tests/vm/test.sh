@@ -10,7 +10,7 @@ top=$PWD
 work=$top/target/vm/test
 program=$top/target/guestbake-amd64
 all=(demo failure unit killed no-bundle wrong-arch)
-more=(memory clock)
+more=(memory clock shutdown)
 limit=${GUESTBAKE_VM_TIMEOUT:-600}
 
 # --- What a test is made of ------------------------------------------------------------------------------------------
@@ -281,6 +281,22 @@ END
     ends_in STACK_CLOUD_INIT_DONE
     check "counts seconds, not years" result_has '"elapsed_s":'
     check "no time is out of proportion" test "$(sed -n 's/.*"elapsed_s":\([0-9]*\).*/\1/p' "$dir/serial.txt")" -lt 400
+}
+
+# A service that does not stop holds up the orderly power-off; the power is cut all the same.
+test_shutdown() {
+    echo 'nonsense = 1' | small_bundle
+    unit='[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\nExecStop=/bin/sleep 1000\nTimeoutStopSec=infinity\n'
+    {
+        iso/seed.sh --print | sed '/^runcmd:$/q'
+        echo "  - printf '$unit' >/run/systemd/system/stubborn.service; systemctl start stubborn.service"
+        iso/seed.sh --print | sed '1,/^runcmd:$/d'
+    } >"$dir/user-data"
+    seed_of "$dir/user-data"
+    boot --bundle "$dir/bundle.iso" --seed "$dir/seed.iso"
+    ends_in STACK_CLOUD_INIT_FAILED
+    check "the reason says so" result_has '"reason":"plan_invalid"'
+    check "long before the service would have stopped" test $(($(date +%s) - began)) -lt 500
 }
 
 # --- All of them -----------------------------------------------------------------------------------------------------
