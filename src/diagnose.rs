@@ -8,7 +8,7 @@ use futures_util::future::{join, join_all};
 use tokio::time::timeout;
 
 use crate::containers::{Observer, Rules};
-use crate::event::Events;
+use crate::event::{Event, Events};
 use crate::failure::Fault;
 use crate::host::engine::{ContainerFacts, Engine, Output};
 use crate::host::vitals::Vitals;
@@ -37,8 +37,9 @@ pub struct Scene<'a> {
 
 /// Looks at everything and says it; what the fault points at comes last.
 pub async fn dump(scene: &Scene<'_>, fault: Option<&Fault>, events: &Events) {
+    events.emit(Event::DiagnosticsStarted);
     if timeout(LIMIT, look(scene, fault, events)).await.is_err() {
-        events.line(format!(
+        events.diagnostics(format!(
             "diagnostics were cut off after {}s",
             LIMIT.as_secs()
         ));
@@ -70,15 +71,18 @@ async fn look(scene: &Scene<'_>, fault: Option<&Fault>, events: &Events) {
 
     match machine {
         Ok(sections) => sections.iter().for_each(|section| {
-            events.line(format!("---- {} ----", section.title));
-            section.lines.iter().for_each(|line| events.line(line));
+            events.diagnostics(format!("---- {} ----", section.title));
+            section
+                .lines
+                .iter()
+                .for_each(|line| events.diagnostics(line));
         }),
-        Err(_) => events.line("---- the machine does not say how it is ----"),
+        Err(_) => events.diagnostics("---- the machine does not say how it is ----"),
     }
     let section = |name: &str, log: &[String]| {
-        events.line(format!("---- log of container {name} ----"));
+        events.diagnostics(format!("---- log of container {name} ----"));
         log.iter()
-            .for_each(|line| events.line(format!("{name} | {line}")));
+            .for_each(|line| events.diagnostics(format!("{name} | {line}")));
     };
     // What was never created has no log.
     let known = names
@@ -88,14 +92,14 @@ async fn look(scene: &Scene<'_>, fault: Option<&Fault>, events: &Events) {
     for (name, (_, log)) in known.clone().filter(|(name, _)| Some(**name) != guilty) {
         section(name, log);
     }
-    events.line("---- containers ----");
+    events.diagnostics("---- containers ----");
     containers
         .iter()
         .flat_map(|(state, _)| state)
-        .for_each(|line| events.line(line));
+        .for_each(|line| events.diagnostics(line));
     if !probes.is_empty() {
-        events.line("---- probes, once more ----");
-        probes.iter().for_each(|line| events.line(line));
+        events.diagnostics("---- probes, once more ----");
+        probes.iter().for_each(|line| events.diagnostics(line));
     }
     for (name, (_, log)) in known.filter(|(name, _)| Some(**name) == guilty) {
         section(name, log);
@@ -109,10 +113,10 @@ pub fn show_evidence(fault: Option<&Fault>, events: &Events) {
         .map(|fault| fault.evidence.as_slice())
         .unwrap_or_default();
     if !evidence.is_empty() {
-        events.line("---- last output ----");
+        events.diagnostics("---- last output ----");
         evidence
             .iter()
-            .for_each(|line| events.line(format!("| {line}")));
+            .for_each(|line| events.diagnostics(format!("| {line}")));
     }
 }
 

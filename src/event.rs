@@ -22,6 +22,11 @@ pub enum Event {
         stage: Stage,
         seconds: f64,
     },
+    /// It is over with the run; diagnostics and the outcome follow, which may blame another stage.
+    StageFailed {
+        stage: Stage,
+        seconds: f64,
+    },
     /// A line for people: consoles and the provision log.
     Line {
         text: String,
@@ -40,23 +45,70 @@ pub enum Event {
         accel: String,
         evidence: Vec<String>,
     },
+    /// How much of an archive the engine has taken, `seconds` after it was opened: at the start (nothing yet), and then
+    /// about once a second while it grows.
+    ImageLoading {
+        archive: String,
+        done: u64,
+        total: u64,
+        seconds: f64,
+    },
+    /// An archive is through.
     Image {
         archive: String,
         bytes: u64,
         seconds: f64,
         loaded: bool,
     },
+    /// The wait, or the smoke test's checks, begin: what is waited for, all within one budget. Names of services that
+    /// follow are of this group.
+    Waiting {
+        services: Vec<Awaited>,
+        budget_s: f64,
+        /// How much of the budget is spent already.
+        waited_s: f64,
+    },
+    /// The first attempt of a service begins.
+    Probed {
+        name: String,
+    },
+    /// Why a service is not ready, when that has changed; about once a second for each at most, and once more when the
+    /// wait is given up.
+    NotReady {
+        name: String,
+        error: String,
+        attempts: u32,
+    },
+    /// A service is ready, so long after the wait began.
     Service {
         name: String,
         ready_s: f64,
         attempts: u32,
+    },
+    MigrationStarted {
+        name: String,
     },
     Migration {
         name: String,
         exit_code: Option<i64>,
         seconds: f64,
     },
+    /// What follows as [`Event::Diagnostics`] is one dump.
+    DiagnosticsStarted,
+    /// A line of diagnostics, shown as [`Event::Line`] is.
+    Diagnostics {
+        text: String,
+    },
     Outcome(Outcome),
+}
+
+/// A service that is waited for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Awaited {
+    pub name: String,
+    /// Whose end ends the wait.
+    #[serde(default)]
+    pub container: Option<String>,
 }
 
 /// How the smoke test ended. A skipped test is not a passed one.
@@ -130,6 +182,10 @@ impl Events {
         self.each_line(text.as_ref(), |text| Event::Detail { text });
     }
 
+    pub fn diagnostics(&self, text: impl AsRef<str>) {
+        self.each_line(text.as_ref(), |text| Event::Diagnostics { text });
+    }
+
     /// One event a line, so that no listener has to think about line ends.
     fn each_line(&self, text: &str, event: impl Fn(String) -> Event) {
         for line in text.lines() {
@@ -141,14 +197,53 @@ impl Events {
     }
 
     pub fn emit(&self, mut event: Event) {
+        let mask = |text: &mut String| *text = self.masker.mask(text);
         match &mut event {
-            Event::Line { text } | Event::Detail { text } => *text = self.masker.mask(text),
-            Event::Outcome(Outcome {
-                message: Some(message),
+            Event::Line { text }
+            | Event::Detail { text }
+            | Event::Diagnostics { text }
+            | Event::NotReady { error: text, .. }
+            | Event::Outcome(Outcome {
+                message: Some(text),
                 ..
-            }) => *message = self.masker.mask(message),
+            }) => mask(text),
+            Event::Guest { evidence, .. } => evidence.iter_mut().for_each(mask),
+            // What is left are numbers and the plan's own names, which are public.
             _ => {}
         }
         (self.sink)(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[test]
+    fn no_text_in_an_event_lets_a_secret_through() {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let hear = heard.clone();
+        let events = Events::new(move |event| hear.lock().unwrap().push(event));
+        events.masker.add(["s3cr3t-s3cr3t".to_owned()]);
+        let text = || "it is s3cr3t-s3cr3t".to_owned();
+        events.line(text());
+        events.detail(text());
+        events.diagnostics(text());
+        events.emit(Event::NotReady {
+            name: "db".into(),
+            error: text(),
+            attempts: 1,
+        });
+        events.emit(Event::Guest {
+            arch: "amd64".into(),
+            accel: "tcg".into(),
+            evidence: vec![text()],
+        });
+        let failed = Outcome::failed(None, Reason::Internal, text());
+        events.emit(Event::Outcome(failed));
+        let heard = serde_json::to_string(&*heard.lock().unwrap()).unwrap();
+        assert_eq!(heard.matches("it is ***").count(), 6, "{heard}");
+        assert!(!heard.contains("s3cr3t"), "{heard}");
     }
 }

@@ -313,9 +313,10 @@ fn post_mortem(announcer: &mut Announcer, run: &Run) {
             let _ = sender.send(line);
         }
     });
+    announcer.take(Event::DiagnosticsStarted);
     let end = Instant::now() + POST_MORTEM_LIMIT;
     while let Ok(text) = lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
-        announcer.take(Event::Line { text });
+        announcer.take(Event::Diagnostics { text });
     }
     let _ = child.kill();
     let _ = child.wait();

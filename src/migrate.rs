@@ -40,6 +40,7 @@ pub async fn run(ready: ReadyServices, plan: &Plan, events: &Events) -> Result<M
 async fn run_one(engine: &dyn Engine, migration: &Migration, events: &Events) -> Result<(), Fault> {
     let name = &migration.name;
     events.line(format!("migration {name} started"));
+    events.emit(Event::MigrationStarted { name: name.clone() });
     let began = Instant::now();
     let mut transcript = Transcript::new(name, events);
     let ended = match &migration.target {

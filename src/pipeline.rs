@@ -1,5 +1,6 @@
 //! The whole run: every stage in its order, each made of what the one before it left.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -239,7 +240,9 @@ struct Run<'a> {
     events: &'a Events,
     known: &'a Known,
     began: Instant,
-    current: std::cell::Cell<Stage>,
+    current: Cell<Stage>,
+    /// When that stage began.
+    since: Cell<Instant>,
 }
 
 impl<'a> Run<'a> {
@@ -248,7 +251,8 @@ impl<'a> Run<'a> {
             events,
             known,
             began: Instant::now(),
-            current: std::cell::Cell::new(Stage::Bundle),
+            current: Cell::new(Stage::Bundle),
+            since: Cell::new(Instant::now()),
         }
     }
 
@@ -261,6 +265,7 @@ impl<'a> Run<'a> {
         self.events.emit(Event::StageStarted { stage });
         let since = Instant::now();
         let limit = *self.known.limit.get().unwrap_or(&DEFAULT_RUN_TIMEOUT);
+        self.since.set(since);
         let result = tokio::select! {
             biased;
             result = work => result,
@@ -275,14 +280,25 @@ impl<'a> Run<'a> {
                 self.events.emit(Event::StageDone { stage, seconds });
                 Ok(value)
             }
-            Err(fault) => Err(Failure {
-                stage: fault.stage.unwrap_or(stage),
-                fault,
-            }),
+            Err(fault) => {
+                self.has_failed();
+                Err(Failure {
+                    stage: fault.stage.unwrap_or(stage),
+                    fault,
+                })
+            }
         }
     }
 
+    fn has_failed(&self) {
+        self.events.emit(Event::StageFailed {
+            stage: self.current.get(),
+            seconds: self.since.get().elapsed().as_secs_f64(),
+        });
+    }
+
     fn given_up(&self, reason: Reason, why: String) -> Failure {
+        self.has_failed();
         Failure {
             stage: self.current.get(),
             fault: Fault::new(reason, why),

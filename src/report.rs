@@ -126,7 +126,7 @@ impl Report {
                 seconds: rounded(seconds),
             }),
             Event::Outcome(outcome) => self.result = Some(self.result_line(outcome)),
-            Event::Line { .. } | Event::Detail { .. } | Event::Plan { .. } => {}
+            _ => {}
         }
     }
 

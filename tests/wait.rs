@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use guestbake::containers::{Observer, Rules};
-use guestbake::event::{Event, Events};
+use guestbake::event::{Awaited, Event, Events};
 use guestbake::plan::{HttpProbe, Probe, Service};
 use guestbake::wait::{Budget, Group, Prober, Unready};
 use support::fake::{FakeEngine, FakeNetwork};
@@ -92,6 +92,19 @@ impl Waited {
             _ => None,
         });
         ready.unwrap_or_else(|| panic!("{name} was never ready"))
+    }
+
+    /// Why a service was said not to be ready, and when.
+    fn reasons(&self, of: &str) -> Vec<(Duration, &str, u32)> {
+        let reason = self.events.iter().map(|(at, event)| match event {
+            Event::NotReady {
+                name,
+                error,
+                attempts,
+            } if name == of => Some((*at, error.as_str(), *attempts)),
+            _ => None,
+        });
+        reason.flatten().collect()
     }
 
     fn error(&self) -> String {
@@ -287,4 +300,47 @@ async fn the_death_of_a_container_that_had_been_ready_ends_the_wait_as_well() {
     assert!(waited.ready_s("at-10") < 1.0);
     assert_at(waited.took, death);
     assert_eq!(waited.error(), "container deps exited with code 0");
+}
+
+/// Answers something else each time it is asked.
+fn fickle() -> Service {
+    http("fickle")
+}
+
+#[tokio::test(start_paused = true)]
+async fn why_a_service_is_not_ready_is_told_when_it_changes_and_at_the_end() {
+    let waited = wait_for(&[closed(), fickle()], FakeNetwork::new()).await;
+    let names = |name: &str| Awaited {
+        name: name.into(),
+        container: Some("deps".into()),
+    };
+    let begins = Event::Waiting {
+        services: vec![names("closed"), names("fickle")],
+        budget_s: 1500.0,
+        waited_s: 0.0,
+    };
+    assert_eq!(waited.events[0], (Duration::ZERO, begins));
+    let probed = |of: &str| {
+        let is = |event: &Event| matches!(event, Event::Probed { name } if name == of);
+        waited.events.iter().filter(|(_, event)| is(event)).count()
+    };
+    assert_eq!((probed("closed"), probed("fickle")), (1, 1));
+
+    let steady = waited.reasons("closed");
+    assert_eq!(steady.len(), 2, "{steady:?}");
+    assert!(
+        steady
+            .iter()
+            .all(|(_, why, _)| *why == "connection refused")
+    );
+    assert_at(steady[0].0, Duration::from_secs(1));
+    assert_at(steady[1].0, BUDGET);
+    assert!(steady[1].2 > 100, "{steady:?}");
+
+    let fickle = waited.reasons("fickle");
+    assert!(fickle.len() > 100, "{}", fickle.len());
+    let apart = |pair: &[(Duration, &str, u32)]| pair[1].0 - pair[0].0;
+    // The last comes with the end, whenever that is.
+    let shortest = fickle[..fickle.len() - 1].windows(2).map(apart).min();
+    assert!(shortest >= Some(Duration::from_secs(1)), "{shortest:?}");
 }

@@ -117,10 +117,11 @@ fn alone<F>(request: &Request, work: F) -> ExitCode
 where
     F: AsyncFnOnce(&Host, &Events) -> Result<(), Fault>,
 {
-    let events = Events::new(|event| {
-        if let Event::Line { text } | Event::Detail { text } = event {
+    let events = Events::new(|event| match event {
+        Event::Line { text } | Event::Detail { text } | Event::Diagnostics { text } => {
             say(&text);
         }
+        _ => {}
     });
     let host = Host::of_this_guest(request.docker_host.as_deref());
     let result = block_on(work(&host, &events));

@@ -24,6 +24,8 @@ use crate::wait::seconds;
 const OPEN_LIMIT: Duration = Duration::from_secs(60);
 /// The engine keeps a temporary copy beside the unpacked layers while it loads.
 const SPACE_FACTOR: u64 = 2;
+/// Between two events that say how far the loading is.
+const PROGRESS_PAUSE: Duration = Duration::from_secs(1);
 
 /// Proof that the images the plan needs are there, for this guest's architecture.
 pub struct LoadedImages {
@@ -115,6 +117,7 @@ impl Loading<'_> {
         let since = Instant::now();
         let archive = self.open(name).await?;
         let bytes = archive.size();
+        self.say_progress(&shown, 0, bytes, since);
         let event = |loaded: bool| Event::Image {
             archive: shown.clone(),
             bytes,
@@ -135,7 +138,7 @@ impl Loading<'_> {
             false => archive,
         };
         self.check_space(&archive).await?;
-        self.transfer(archive).await?;
+        self.transfer(archive, since).await?;
         let took = since.elapsed().as_secs_f64();
         self.events.line(format!(
             "{shown} loaded ({} in {took:.1}s, {}/s)",
@@ -144,6 +147,15 @@ impl Loading<'_> {
         ));
         self.events.emit(event(true));
         Ok(())
+    }
+
+    fn say_progress(&self, archive: &str, done: u64, total: u64, since: Instant) {
+        self.events.emit(Event::ImageLoading {
+            archive: archive.to_owned(),
+            done,
+            total,
+            seconds: since.elapsed().as_secs_f64(),
+        });
     }
 
     async fn open(&self, name: &Path) -> Result<Archive, Fault> {
@@ -213,7 +225,7 @@ impl Loading<'_> {
         Ok(())
     }
 
-    async fn transfer(&self, archive: Archive) -> Result<(), Fault> {
+    async fn transfer(&self, archive: Archive, since: Instant) -> Result<(), Fault> {
         let name = archive.name().to_owned();
         let arch = self.engine.guest.arch.as_str();
         let (stream, transfer) = archive.stream_unpacked(move |contents| {
@@ -227,9 +239,19 @@ impl Loading<'_> {
         let every = self.plan.wait.heartbeat;
         let mut heartbeat = interval_at(began + every, every);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut look = interval_at(began + PROGRESS_PAUSE, PROGRESS_PAUSE);
+        look.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut told = 0;
         let result = loop {
             tokio::select! {
                 result = &mut loading => break result,
+                _ = look.tick() => {
+                    let (done, total) = (transfer.progress().consumed(), transfer.progress().total());
+                    if done > told {
+                        told = done;
+                        self.say_progress(&name, done, total, since);
+                    }
+                }
                 _ = heartbeat.tick() => {
                     let progress = in_words(transfer.progress(), began.elapsed());
                     self.events.line(format!("loading {name}: {progress}"));

@@ -139,7 +139,7 @@ impl Announcer {
     pub fn take(&mut self, event: Event) {
         self.progress.take(&event);
         match &event {
-            Event::Line { text } => self.everywhere(text),
+            Event::Line { text } | Event::Diagnostics { text } => self.everywhere(text),
             Event::Detail { text } => self.log.line(text),
             Event::StageStarted { .. } => self.save(None),
             Event::StageDone { stage, seconds } => {

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::probe::{Answer, Fatal};
 use super::{Group, Progress};
+use crate::event::Event;
 use crate::plan::{Probe, Service};
 
 /// The first attempts come this fast.
@@ -49,6 +50,9 @@ impl Group<'_> {
         progress: &RefCell<Progress>,
     ) -> Result<(), Fatal> {
         progress.borrow_mut().last_error = "not probed yet".to_owned();
+        self.events.emit(Event::Probed {
+            name: service.name.clone(),
+        });
         let mut good = 0;
         loop {
             let began = Instant::now();
@@ -70,7 +74,10 @@ impl Group<'_> {
                     good = 0;
                     progress.borrow_mut().last_error = why;
                 }
-                Answer::Never(why) => return Err(Fatal(why)),
+                Answer::Never(why) => {
+                    progress.borrow_mut().last_error.clone_from(&why);
+                    return Err(Fatal(why));
+                }
             }
             if good >= service.stable {
                 return Ok(());

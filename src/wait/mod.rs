@@ -15,9 +15,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 pub use probe::{Answer, Fatal, Prober};
 
 use crate::containers::{Broken, CreatedContainers, Observer};
-use crate::event::{Event, Events};
+use crate::event::{Awaited, Event, Events};
 use crate::failure::{Fault, Reason};
 use crate::plan::{Plan, Service};
+
+/// Between two looks at what has changed in why services are not ready.
+const NEWS_PAUSE: Duration = Duration::from_secs(1);
 
 /// Proof that every service answered.
 pub struct ReadyServices {
@@ -137,6 +140,8 @@ struct Progress {
     ready: bool,
     attempts: u32,
     last_error: String,
+    /// What of it was told in an event.
+    told: String,
 }
 
 impl Group<'_> {
@@ -151,10 +156,27 @@ impl Group<'_> {
             .iter()
             .map(|_| RefCell::new(Progress::default()))
             .collect();
+        self.events.emit(Event::Waiting {
+            services: self.services.iter().map(awaited).collect(),
+            budget_s: self.budget.total.as_secs_f64(),
+            waited_s: self.budget.since.elapsed().as_secs_f64(),
+        });
+        let result = self.all_ready_of(&progress, meanwhile).await;
+        if result.is_err() {
+            self.tell_unready(&progress, |_, _| true);
+        }
+        result
+    }
+
+    async fn all_ready_of(
+        &self,
+        progress: &[RefCell<Progress>],
+        meanwhile: impl Future<Output = Result<(), Fault>>,
+    ) -> Result<(), Unready> {
         let mut pending: FuturesUnordered<_> = self
             .services
             .iter()
-            .zip(&progress)
+            .zip(progress)
             .map(|(service, progress)| async move {
                 let result = self.one_ready(service, progress).await;
                 (service, progress, result)
@@ -165,6 +187,8 @@ impl Group<'_> {
         let mut busy = true;
         let mut heartbeat = interval_at(self.budget.since + self.heartbeat, self.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut news = interval_at(Instant::now() + NEWS_PAUSE, NEWS_PAUSE);
+        news.set_missed_tick_behavior(MissedTickBehavior::Skip);
         while busy || !pending.is_empty() {
             tokio::select! {
                 biased;
@@ -189,38 +213,69 @@ impl Group<'_> {
                 () = sleep_until(self.budget.end()) => {
                     return Err(Unready::TimedOut {
                         total: self.budget.total,
-                        pending: self.pending(&progress),
+                        pending: self.pending(progress),
                     });
                 }
+                _ = news.tick() => self.tell_unready(progress, |told, error| told != error),
                 _ = heartbeat.tick() => self.events.line(format!(
                     "still waiting ({} of {}): {}",
                     seconds(self.budget.since.elapsed()),
                     seconds(self.budget.total),
-                    self.pending(&progress),
+                    self.pending(progress),
                 )),
             }
         }
         Ok(())
     }
 
+    fn unready<'p>(
+        &'p self,
+        progress: &'p [RefCell<Progress>],
+    ) -> impl Iterator<Item = (&'p Service, &'p RefCell<Progress>)> {
+        let all = self.services.iter().zip(progress);
+        all.filter(|(_, progress)| !progress.borrow().ready)
+    }
+
+    fn why_not(&self, service: &Service, progress: &RefCell<Progress>) -> String {
+        let state = self.prober.state(service, self.observer);
+        state.unwrap_or_else(|| progress.borrow().last_error.clone())
+    }
+
+    /// Has it told why services are not ready, of those for which what was told before and what is so now are `worth` it.
+    fn tell_unready(&self, progress: &[RefCell<Progress>], worth: fn(&str, &str) -> bool) {
+        for (service, progress) in self.unready(progress) {
+            let error = self.why_not(service, progress);
+            let mut progress = progress.borrow_mut();
+            if worth(&progress.told, &error) {
+                progress.told.clone_from(&error);
+                self.events.emit(Event::NotReady {
+                    name: service.name.clone(),
+                    error,
+                    attempts: progress.attempts,
+                });
+            }
+        }
+    }
+
     /// `NAME (last error), …` of those that are not ready.
     fn pending(&self, progress: &[RefCell<Progress>]) -> String {
-        let pending = self
-            .services
-            .iter()
-            .zip(progress)
-            .filter(|(_, p)| !p.borrow().ready);
-        let named: Vec<_> = pending
+        let named: Vec<_> = self
+            .unready(progress)
             .map(|(service, progress)| {
-                let state = self.prober.state(service, self.observer);
-                let why = state.unwrap_or_else(|| progress.borrow().last_error.clone());
-                format!("{} ({why})", service.name)
+                format!("{} ({})", service.name, self.why_not(service, progress))
             })
             .collect();
         match named.is_empty() {
             true => "a container whose depends_on is not met".to_owned(),
             false => named.join(", "),
         }
+    }
+}
+
+fn awaited(service: &Service) -> Awaited {
+    Awaited {
+        name: service.name.clone(),
+        container: service.container.clone(),
     }
 }
 

@@ -153,9 +153,12 @@ impl Network for FakeNetwork {
     }
 
     async fn http(&self, probe: &HttpProbe) -> Result<HttpAnswer, String> {
-        self.attempts.fetch_add(1, Ordering::Relaxed);
+        let number = self.attempts.fetch_add(1, Ordering::Relaxed);
         if probe.url.ends_with("/silent") {
             return pending().await;
+        }
+        if probe.url.ends_with("/fickle") {
+            return Err(format!("answer {number}"));
         }
         sleep(self.slowness).await;
         Ok(HttpAnswer {
