@@ -48,14 +48,14 @@ fuzz:
 # SIGKILL of a random process of the tree at a random moment, CHAOS_RUNS times (200); then the long faults in VMs.
 chaos:
 	CHAOS_RUNS=$${CHAOS_RUNS:-200} $(CARGO) test --locked --test chaos -- --nocapture
-	tests/vm/test.sh memory clock shutdown
+	tests/vm/test.sh --long
 
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked -- -D warnings
 	$(CARGO) clippy --all-targets --locked -- -D warnings -A clippy::disallowed_methods
 	@if command -v shellcheck >/dev/null; then \
-		set -ex; shellcheck -x -P SCRIPTDIR iso/*.sh tests/*.sh tests/vm/*.sh tests/vm/images/*.sh; \
+		set -ex; shellcheck -x -P SCRIPTDIR iso/*.sh tests/*.sh tests/vm/*.sh tests/vm/cases/*.sh tests/vm/cases/long/*.sh tests/vm/images/*.sh; \
 	else \
 		echo "shellcheck is not installed: scripts are not checked"; \
 	fi

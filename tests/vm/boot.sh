@@ -1,7 +1,7 @@
 #!/bin/bash
 # Boots the guest on a fresh overlay and BECOMES QEMU: who starts it in the background ends it by that process id.
 #   boot.sh --seed ISO --serial FILE [--bundle ISO] [--pidfile FILE] [--accel kvm|tcg] [--name NAME]
-#           [--memory MB] [--cpus N]
+#           [--memory MB] [--cpus N] [-- QEMU-OPTION…]
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 out=$(cd "$here/../../target/vm" && pwd)
@@ -9,6 +9,10 @@ out=$(cd "$here/../../target/vm" && pwd)
 seed='' bundle='' serial='' pidfile='' accel='' name=guest memory=3072 cpus=2
 while [ $# -gt 0 ]; do
     case $1 in
+        --)
+            shift
+            break
+            ;;
         --seed) seed=$2 ;;
         --bundle) bundle=$2 ;;
         --serial) serial=$2 ;;
@@ -55,4 +59,5 @@ fi
 : >"$serial"
 exec qemu-system-x86_64 -nodefaults -name "$name" -machine q35 -accel "$acceleration" -cpu max \
     -smp "$cpus" -m "$memory" -no-reboot -display none -monitor none \
-    -serial "file:$serial" -device virtio-rng-pci "${drives[@]}" "${kernel[@]}" ${pidfile:+-pidfile "$pidfile"}
+    -serial "file:$serial" -device virtio-rng-pci "${drives[@]}" "${kernel[@]}" \
+    ${pidfile:+-pidfile "$pidfile"} "$@"

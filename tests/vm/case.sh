@@ -1,0 +1,139 @@
+# shellcheck shell=bash
+# Sourced by every case in tests/vm/cases, from the top of the repository: what a test in a VM is made of.
+# A case is a script of its own that test.sh runs, with the guest and the images prepared; beside this line it has
+#   # images: demo        in its head, if it needs other images than the little one of tools
+# It leaves "ok …" and "not ok …" lines; a command that fails ends it, and fails it. Its files are in $dir.
+set -eu
+test=$(basename "$0" .sh)
+vm=$PWD/tests/vm
+top=$PWD
+dir=$top/target/vm/test/$test
+program=$top/target/guestbake-amd64
+limit=${GUESTBAKE_VM_TIMEOUT:-600}
+: "${accel:=$("$vm/accel.sh")}"
+rm -rf "$dir"
+mkdir -p "$dir"
+
+# check WHAT COMMAND…
+check() {
+    if "${@:2}"; then
+        echo "ok $test: $1"
+    else
+        echo "not ok $test: $1"
+    fi
+}
+
+# start [--bundle ISO]… [-- QEMU-OPTION…]: the VM, in the background as $qemu.
+start() {
+    began=$(date +%s)
+    "$vm/boot.sh" --name "test-$test" --accel "$accel" --serial "$dir/serial.log" "$@" 2>>"$dir/qemu.log" &
+    qemu=$!
+    # This shell may be told to end before the VM has.
+    trap 'kill "$qemu" 2>/dev/null; exit 1' TERM INT
+    trap 'kill "$qemu" 2>/dev/null || true' EXIT
+}
+
+# until_end: until the VM ends, or the limit. Leaves $dir/serial.txt and $powered_off.
+until_end() {
+    powered_off=yes
+    while kill -0 "$qemu" 2>/dev/null; do
+        if [ $(($(date +%s) - began)) -ge "$limit" ]; then
+            powered_off=no
+            kill "$qemu"
+        fi
+        sleep 0.2
+    done
+    wait "$qemu" 2>/dev/null || powered_off=no
+    trap - TERM INT EXIT
+    rm -f "$top/target/vm/run/test-$test.qcow2"
+    strings -a "$dir/serial.log" >"$dir/serial.txt"
+    echo "   $test: the VM ran $(($(date +%s) - began)) s"
+}
+
+# boot [--bundle ISO]… [-- QEMU-OPTION…]: from the start to the end.
+boot() {
+    start "$@"
+    until_end
+}
+
+# until_says TEXT: until it stands on the serial line; fails if the VM ends before, or the limit is reached.
+until_says() {
+    until grep -aFq -- "$1" "$dir/serial.log"; do
+        kill -0 "$qemu" 2>/dev/null || return 1
+        [ $(($(date +%s) - began)) -lt "$limit" ] || return 1
+        sleep 0.2
+    done
+}
+
+says() {
+    grep -Fq -- "$1" "$dir/serial.txt"
+}
+
+# The one result line names what went wrong.
+result_has() {
+    [ "$(grep -c 'STACK_PROVISION_RESULT: {.*}$' "$dir/serial.txt")" -eq 1 ] || return 1
+    grep 'STACK_PROVISION_RESULT: ' "$dir/serial.txt" | grep -Fq -- "$1"
+}
+
+# ends_in MARKER: exactly one, of exactly this kind, and the power goes off.
+ends_in() {
+    check "ends in $1" grep -Fqx "$1" "$dir/serial.txt"
+    check "says so once" test \
+        "$(grep -Fcx -e STACK_CLOUD_INIT_DONE -e STACK_CLOUD_INIT_FAILED -e STACK_SERVICES_READY "$dir/serial.txt")" -eq 1
+    check "powers off" test "$powered_off" = yes
+}
+
+# A bundle folder with the little image of tools and the plan on standard input, as $dir/bundle.iso.
+small_bundle() {
+    mkdir -p "$dir/bundle"
+    echo STACK_EMULATOR_BUILD_ARCH=amd64 >"$dir/bundle/build-arch.env"
+    ln -s "$program" "$dir/bundle/guestbake"
+    ln -s "$top/target/vm/images-amd64/tools.tar" "$dir/bundle/tools.tar"
+    {
+        printf '[images]\narchives = ["tools.tar"]\nrequire = ["guestbake-test/tools:latest"]\n'
+        cat
+    } >"$dir/bundle/guestbake.toml"
+    iso/bundle.sh "$dir/bundle" "$dir/bundle.iso"
+}
+
+# seed_of USER-DATA: a seed with user-data of a case's own, as $dir/seed.iso.
+seed_of() {
+    mkdir -p "$dir/seed"
+    cp "$1" "$dir/seed/user-data"
+    cp iso/meta-data "$dir/seed/"
+    . iso/mkisofs.sh
+    make_iso cidata "$dir/seed.iso" "$dir/seed"
+}
+
+# disturbed: user-data of the usual way in, with the script on standard input beside it, once the program's worker is
+# there as $worker.
+disturbed() {
+    iso/seed.sh --print | sed '/^runcmd:$/q'
+    cat <<'END'
+  - |
+    (
+      find_worker() { grep -lsz '^guarded-worker$' /proc/[0-9]*/cmdline | head -n 1 | cut -d/ -f3; }
+      until worker=$(find_worker) && [ -n "$worker" ]; do sleep 1; done
+      sleep 3
+END
+    sed 's/^/      /'
+    printf '    ) >/dev/null 2>&1 &\n'
+    iso/seed.sh --print | sed '1,/^runcmd:$/d'
+}
+
+# A plan with a container that is ready after a while by its own clock, and one service that waits for it.
+late_plan() {
+    cat <<'END'
+[containers.late]
+image = "guestbake-test/tools:latest"
+network_mode = "host"
+command = ["sh", "-c", "sleep 40; touch /ready; exec sleep 600"]
+stop_grace_period = "0s"
+[wait]
+timeout = "200s"
+[[wait.services]]
+name = "late"
+container = "late"
+exec = ["test", "-f", "/ready"]
+END
+}

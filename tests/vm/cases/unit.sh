@@ -1,0 +1,37 @@
+#!/bin/bash
+# The way through the systemd unit, with a migration and a smoke test.
+. tests/vm/case.sh
+
+small_bundle <<'END'
+[containers.web]
+image = "guestbake-test/tools:latest"
+network_mode = "host"
+command = ["httpd", "-f", "-p", "127.0.0.1:8081"]
+stop_grace_period = "1s"
+[wait]
+timeout = "300s"
+[[wait.services]]
+name = "web"
+container = "web"
+tcp = "127.0.0.1:8081"
+[[migrations]]
+name = "page"
+container = "web"
+command = ["sh", "-c", "echo here > /index.html"]
+timeout = "60s"
+[smoke]
+when = "always"
+timeout = "120s"
+[smoke.container]
+image = "guestbake-test/tools:latest"
+network_mode = "host"
+command = ["sleep", "300"]
+stop_grace_period = "1s"
+[[smoke.checks]]
+name = "page"
+http = "http://127.0.0.1:8081/index.html"
+END
+iso/seed.sh --unit "$dir/seed.iso"
+boot --bundle "$dir/bundle.iso" --seed "$dir/seed.iso"
+ends_in STACK_CLOUD_INIT_DONE
+check "the smoke test ran" result_has '"smoke":"passed"'
