@@ -63,6 +63,13 @@ pub enum Reason {
     Internal,
 }
 
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The name of a unit variant is all that a formatter takes.
+        self.serialize(f)
+    }
+}
+
 impl Reason {
     pub fn exit_code(self) -> ExitCode {
         use Reason::*;

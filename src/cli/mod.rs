@@ -1,6 +1,7 @@
 //! The command line: arguments become one call, its result an exit code.
 
 mod alone;
+mod report;
 mod status;
 
 use std::io::IsTerminal;
@@ -61,6 +62,8 @@ enum Verb {
     Diagnose(StageArgs),
     /// Show where the current or last run stands
     Status(status::StatusArgs),
+    /// Turn a report into a table of what took longest, or into a time line
+    Report(report::ReportArgs),
     /// On the host: follow a VM's serial log until a marker, the VM's end or a time limit
     #[command(
         after_help = "Exit codes: 0 done, 1 the guest reported failure, 2 the VM ended without a marker, \
@@ -167,6 +170,7 @@ pub fn main() -> ProcessExit {
         Verb::Smoke(args) => alone::smoke(&args.into_request()),
         Verb::Diagnose(args) => alone::diagnose(&args.into_request()),
         Verb::Status(args) => status::show(&args),
+        Verb::Report(args) => report::show(&args),
         Verb::Watch(args) => return watch(args),
     };
     ProcessExit::from(code as u8)

@@ -21,14 +21,7 @@ pub struct StatusArgs {
 }
 
 pub fn show(args: &StatusArgs) -> ExitCode {
-    let current = PathBuf::from(DEFAULT_STATE).join("report.json");
-    let path = args
-        .report
-        .clone()
-        .unwrap_or_else(|| match current.exists() {
-            true => current,
-            false => DEFAULT_REPORT.into(),
-        });
+    let path = args.report.clone().unwrap_or_else(latest_report);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) => {
@@ -43,7 +36,7 @@ pub fn show(args: &StatusArgs) -> ExitCode {
         print!("{text}");
         return ExitCode::Done;
     }
-    match serde_json::from_str::<Report>(&text) {
+    match Report::parse(&text) {
         Ok(report) => {
             print!(
                 "{}",
@@ -52,9 +45,18 @@ pub fn show(args: &StatusArgs) -> ExitCode {
             ExitCode::Done
         }
         Err(error) => {
-            eprintln!("guestbake: {} is no report: {error}", path.display());
+            eprintln!("guestbake: {}: {error}", path.display());
             ExitCode::Internal
         }
+    }
+}
+
+/// That of the run going on, or of the last one.
+pub fn latest_report() -> PathBuf {
+    let current = PathBuf::from(DEFAULT_STATE).join("report.json");
+    match current.exists() {
+        true => current,
+        false => DEFAULT_REPORT.into(),
     }
 }
 
@@ -85,10 +87,14 @@ fn in_words(report: &Report, going_on: bool) -> String {
             .map(|stage| format!("{:>9.1}s  {}", stage.seconds, stage.stage)),
     );
     lines.extend(report.services.iter().map(|service| {
-        format!(
-            "{:>9.1}s  {} ready, {} attempts",
-            service.ready_s, service.name, service.attempts
-        )
+        let (name, attempts) = (&service.name, service.attempts);
+        match (service.ready_s, &service.last_error) {
+            (Some(ready_s), _) => format!("{ready_s:>9.1}s  {name} ready, {attempts} attempts"),
+            (None, Some(error)) => {
+                format!("           {name} not ready, {attempts} attempts: {error}")
+            }
+            (None, None) => format!("           {name} not ready"),
+        }
     }));
     lines.push(String::new());
     lines.join("\n")

@@ -57,22 +57,24 @@ pub struct Outlets {
 pub struct Progress {
     report: Report,
     began: Instant,
+    /// The wall clock then.
+    began_at: SystemTime,
     power_off: PowerOff,
 }
 
 impl Default for Progress {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "for people; durations are monotonic"
-    )]
     fn default() -> Self {
+        let began_at = wall_clock();
         Progress {
             report: Report {
                 version: report::VERSION,
-                started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+                guestbake: env!("CARGO_PKG_VERSION").to_owned(),
+                started: humantime::format_rfc3339_seconds(began_at).to_string(),
+                uptime_s: uptime(),
                 ..Report::default()
             },
             began: Instant::now(),
+            began_at,
             power_off: PowerOff::Always,
         }
     }
@@ -85,6 +87,35 @@ impl Progress {
             self.power_off = *power_off;
         }
     }
+
+    /// With how far the wall clock was set meanwhile: many a guest learns late what time it is.
+    fn report_now(&self) -> Report {
+        let expected = self.began_at + self.began.elapsed();
+        let now = wall_clock();
+        let step = match now.duration_since(expected) {
+            Ok(forward) => forward.as_secs_f64(),
+            Err(back) => -back.duration().as_secs_f64(),
+        };
+        let mut report = self.report.clone();
+        // Less is a clock that is slewed, or this program's own slowness.
+        if step.abs() >= 1.0 {
+            report.clock_step_s = step.round();
+        }
+        report
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "for people; durations are monotonic"
+)]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}
+
+fn uptime() -> f64 {
+    let since_boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    since_boot.tv_sec as f64 + f64::from(since_boot.tv_nsec as u32 / 1_000_000) / 1000.0
 }
 
 pub struct Announcer {
@@ -158,7 +189,7 @@ impl Announcer {
 
     fn save(&self, saved: Option<Sender<()>>) {
         // Only fails when the thread is gone, and then nothing can be saved.
-        let _ = self.reports.send((self.report().clone(), saved));
+        let _ = self.reports.send((self.progress.report_now(), saved));
     }
 
     /// The end: cause, result line, marker, sync; once, whoever asks how often.
