@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use rustix::io::ioctl_fionbio;
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGKILL, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
@@ -26,7 +27,7 @@ use crate::host::power::ThisMachine;
 use crate::host::{kernel_log, oom};
 use crate::pipeline::Request;
 use crate::plan::DEFAULT_RUN_TIMEOUT;
-use crate::verdict::{Announcer, Lock, Outlets};
+use crate::verdict::{Announcer, DISK_LIMIT, Lock, Outlets, within};
 use crate::worker::WORKER_VERB;
 
 /// What the worker gets beyond its own limits before it is killed: diagnostics, and stopping containers.
@@ -36,6 +37,8 @@ const INTERRUPT_GRACE: Duration = Duration::from_secs(60);
 /// Diagnostics on behalf of a worker that is dead.
 const POST_MORTEM_LIMIT: Duration = diagnose::LIMIT.saturating_add(Duration::from_secs(5));
 
+/// Between two words that the guardian is well; the worker waits nine times as long.
+const WELL_EVERY: Duration = Duration::from_secs(5);
 /// For a worker that has nothing left to do.
 const RELEASE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -44,12 +47,16 @@ const RELEASE_LIMIT: Duration = Duration::from_secs(2);
 pub struct Run {
     pub request: Request,
     pub outlets: Outlets,
+    /// The guardian's process id.
+    pub guardian: i32,
 }
 
 /// What the guardian tells its worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Control {
+    /// The guardian is well. One that is stopped says nothing.
+    Well,
     /// Give up, for this reason.
     Interrupt(String),
     /// Diagnostics now, and carry on.
@@ -68,7 +75,9 @@ enum News {
 
 /// Runs the pipeline in a worker and ends in exactly one marker.
 pub fn run(run: Run) -> ExitCode {
-    let lock = match Lock::take(&run.outlets.state) {
+    let state = run.outlets.state.clone();
+    let taken = within(DISK_LIMIT, move || Lock::take(&state));
+    let lock = match taken.unwrap_or_else(|| Err(std::io::ErrorKind::TimedOut.into())) {
         Ok(lock) => Some(lock),
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
             eprintln!("guestbake: {error}");
@@ -82,7 +91,7 @@ pub fn run(run: Run) -> ExitCode {
     };
     oom::set_score(oom::NEVER);
     let mut announcer = Announcer::new(run.outlets.clone(), Arc::new(ThisMachine));
-    let code = match Worker::start(&run) {
+    let code = match Worker::start(&run, lock.as_ref()) {
         Ok(mut worker) => {
             let outcome = worker.listen(&mut announcer, &run);
             let code = announcer.announce(outcome);
@@ -108,10 +117,14 @@ struct Worker {
 
 impl Worker {
     #[expect(clippy::disallowed_methods, reason = "the guardian owns it")]
-    fn start(run: &Run) -> anyhow::Result<Self> {
+    fn start(run: &Run, lock: Option<&Lock>) -> anyhow::Result<Self> {
         let (sender, news) = mpsc::channel();
         let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).context("signals")?;
         forward_signals(signals, sender.clone());
+        // Held by the worker as well: whoever finds it free knows that nobody is left to speak.
+        lock.map(|lock| lock.share(true))
+            .transpose()
+            .context("the lock")?;
         let mut child = Command::new("/proc/self/exe")
             .arg(WORKER_VERB)
             .stdin(Stdio::piped())
@@ -121,10 +134,15 @@ impl Worker {
             .process_group(0)
             .spawn()
             .context("/proc/self/exe")?;
+        lock.map(|lock| lock.share(false))
+            .transpose()
+            .context("the lock")?;
         let stdout = child.stdout.take().context("no pipe for events")?;
         let stderr = child.stderr.take().context("no pipe for errors")?;
         let mut control = child.stdin.take().context("no control pipe")?;
         writeln!(control, "{}", serde_json::to_string(run)?)?;
+        // From now on a worker that is stopped must not stop its guardian.
+        ioctl_fionbio(&control, true).context("the control pipe")?;
         let strays = sender.clone();
         thread::spawn(move || {
             for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
@@ -157,10 +175,16 @@ impl Worker {
         let mut end = began + DEFAULT_RUN_TIMEOUT + WORKER_GRACE;
         let mut interrupted = false;
         let mut last_stray = None;
+        let mut next_word = began;
         loop {
+            if Instant::now() >= next_word {
+                self.tell(&Control::Well);
+                next_word = Instant::now() + WELL_EVERY;
+            }
+            let until = end.min(next_word);
             match self
                 .news
-                .recv_timeout(end.saturating_duration_since(Instant::now()))
+                .recv_timeout(until.saturating_duration_since(Instant::now()))
             {
                 Ok(News::Event(Event::Outcome(outcome))) => return outcome,
                 Ok(News::Event(event)) => {
@@ -186,6 +210,7 @@ impl Worker {
                     end = Instant::now() + INTERRUPT_GRACE;
                     self.tell(&Control::Interrupt(format!("{name} was received")));
                 }
+                Err(RecvTimeoutError::Timeout) if Instant::now() < end => {}
                 Err(RecvTimeoutError::Timeout) => {
                     end = Instant::now() + WORKER_GRACE;
                     self.kill(format!(
@@ -222,9 +247,9 @@ impl Worker {
     }
 
     fn tell(&mut self, control: &Control) {
-        // A worker that does not read any more is about to be found dead.
+        // A worker that does not read any more is about to be found dead, or stopped. One write is whole or not done.
         if let Ok(line) = serde_json::to_string(control) {
-            let _ = writeln!(self.control, "{line}");
+            let _ = self.control.write_all(format!("{line}\n").as_bytes());
         }
     }
 

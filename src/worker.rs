@@ -1,11 +1,13 @@
 //! The worker: runs the pipeline, sends its events to the guardian, and takes the guardian's place if that dies.
 
 use std::io::{self, BufRead, Write};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
+use std::time::Duration;
 
+use rustix::process::{Signal, getppid, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use tokio::sync::mpsc::{self, UnboundedSender};
 
@@ -21,15 +23,15 @@ use crate::verdict::{Announcer, Lock, Outlets, Progress};
 /// Not for people: only the guardian says it.
 pub const WORKER_VERB: &str = "guarded-worker";
 
+/// A guardian that says nothing for so long does not run. Announcing a verdict, it is silent for half of that.
+const GUARDIAN_SILENCE_S: u32 = 45;
+
 /// Who hears the events.
 enum Audience {
     /// With what it has been told, should it die.
     Guardian(Box<Progress>),
-    /// The guardian is dead; the lock is what it held.
-    Own(
-        Box<Announcer>,
-        #[expect(dead_code, reason = "held, not looked at")] Option<Lock>,
-    ),
+    /// The guardian is dead.
+    Own(Box<Announcer>),
 }
 
 type SharedAudience = Arc<Mutex<Audience>>;
@@ -59,7 +61,10 @@ pub fn run() -> ExitCode {
     let (wishes, wished) = mpsc::unbounded_channel();
     let (ending, end) = std_mpsc::channel();
     let (heard, outlets) = (audience.clone(), run.outlets.clone());
-    thread::spawn(move || obey(&heard, &outlets, &wishes, &ending));
+    let silence = Arc::new(AtomicU32::new(0));
+    let counted = silence.clone();
+    thread::spawn(move || end_a_silent_guardian(run.guardian, &counted));
+    thread::spawn(move || obey(&heard, &outlets, &silence, &wishes, &ending));
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -81,7 +86,7 @@ pub fn run() -> ExitCode {
 /// Does what the guardian would have done.
 fn announce(audience: &SharedAudience, outcome: Outcome) -> ExitCode {
     match &mut *lock(audience) {
-        Audience::Own(announcer, _) => {
+        Audience::Own(announcer) => {
             let code = announcer.announce(outcome);
             announcer.power_off_if_due();
             code
@@ -94,10 +99,12 @@ fn announce(audience: &SharedAudience, outcome: Outcome) -> ExitCode {
 fn obey(
     audience: &SharedAudience,
     outlets: &Outlets,
+    silence: &AtomicU32,
     wishes: &UnboundedSender<Wish>,
     ending: &std_mpsc::Sender<Ending>,
 ) {
     for line in io::stdin().lock().lines().map_while(Result::ok) {
+        silence.store(0, Relaxed);
         let wish = match serde_json::from_str(&line) {
             Ok(Control::Interrupt(why)) => Wish::GiveUp(Reason::Interrupted, why),
             Ok(Control::Diagnose) => Wish::Diagnose,
@@ -105,7 +112,7 @@ fn obey(
                 let _ = ending.send(Ending::Announced);
                 return;
             }
-            Err(_) => continue,
+            Ok(Control::Well) | Err(_) => continue,
         };
         let _ = wishes.send(wish);
     }
@@ -113,7 +120,8 @@ fn obey(
     if let Audience::Guardian(progress) = &mut *heard {
         let progress = std::mem::take(&mut **progress);
         let announcer = Announcer::continuing(outlets.clone(), progress, Arc::new(ThisMachine));
-        *heard = Audience::Own(Box::new(announcer), Lock::take(&outlets.state).ok());
+        let _ = Lock::take_over(&outlets.state);
+        *heard = Audience::Own(Box::new(announcer));
     }
     drop(heard);
     let why = "the guardian process was killed".to_owned();
@@ -121,9 +129,21 @@ fn obey(
     let _ = ending.send(Ending::Orphaned);
 }
 
+/// Kills a guardian that has said nothing for too long, stopped by somebody: the control pipe then ends, as if it had
+/// died by itself. Counted in this process's own seconds, so that a machine that was paused is not held against it.
+fn end_a_silent_guardian(guardian: i32, silence: &AtomicU32) {
+    while silence.fetch_add(1, Relaxed) < GUARDIAN_SILENCE_S {
+        thread::sleep(Duration::from_secs(1));
+    }
+    // A dead one's id may be somebody else's by now; a parent's is not.
+    if let Some(parent) = getppid().filter(|parent| parent.as_raw_nonzero().get() == guardian) {
+        let _ = kill_process(parent, Signal::KILL);
+    }
+}
+
 fn events_to(audience: SharedAudience) -> Events {
     Events::new(move |event| match &mut *lock(&audience) {
-        Audience::Own(announcer, _) => announcer.take(event),
+        Audience::Own(announcer) => announcer.take(event),
         Audience::Guardian(progress) => {
             progress.take(&event);
             let mut line = serde_json::to_vec(&event).unwrap_or_default();
@@ -141,7 +161,7 @@ fn fail_on_panic(events: Events, audience: SharedAudience) {
         let text = events.masker.mask(&text);
         eprintln!("{text}");
         if let Ok(mut audience) = audience.try_lock()
-            && let Audience::Own(announcer, _) = &mut *audience
+            && let Audience::Own(announcer) = &mut *audience
         {
             announcer.announce(Outcome::failed(None, Reason::Internal, text));
             announcer.power_off_if_due();

@@ -120,6 +120,9 @@ struct RunArgs {
     /// Where the record of the run is kept while the machine is up
     #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE)]
     state_dir: PathBuf,
+    /// Keep the verdict here too, where a reset does not forget it
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
     /// Power off at the end, whatever the plan says and although this is a terminal
     #[arg(long, overrides_with = "no_power_off")]
     power_off: bool,
@@ -192,8 +195,10 @@ fn run(args: RunArgs) -> ExitCode {
             log: args.log,
             report: args.report,
             state: args.state_dir,
+            record: args.record,
             power_off,
         },
+        guardian: std::process::id().cast_signed(),
     })
 }
 

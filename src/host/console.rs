@@ -17,10 +17,11 @@ use rustix::fs::{Mode, OFlags};
 const KEPT_LINES: usize = 4096;
 /// Between two tries to open what cannot be opened now: a FIFO nobody reads, a console that is unplugged.
 const REOPEN_PAUSE: Duration = Duration::from_millis(200);
-/// Of the time given for the end, the last part belongs to the marker.
-const MARKER_SHARE: u32 = 2;
+/// Bytes written at once where a write may block: a pipe that can be written to takes so many.
+const PIPE_BUF: usize = 4096;
 
 /// Where lines go.
+#[derive(Clone)]
 pub struct Console {
     shared: Arc<Shared>,
     prefix: &'static str,
@@ -35,34 +36,50 @@ struct Shared {
 struct Queue {
     lines: VecDeque<Vec<u8>>,
     dropped: usize,
+    /// A line was taken from the queue and is not out yet.
+    writing: bool,
     last_words: Option<LastWords>,
     ended: bool,
 }
 
 /// What must come out even if nothing else does, and until when.
 struct LastWords {
-    text: Vec<u8>,
+    result: Option<Words>,
+    marker: Words,
+    /// For the lines that still wait, and for the result; the rest of the time belongs to the marker.
     lines_until: Instant,
+    result_until: Instant,
     until: Instant,
+}
+
+/// A line, and whom to tell once it is out.
+pub struct Words {
+    pub text: String,
+    pub once_out: Box<dyn FnOnce() + Send>,
 }
 
 impl Console {
     /// A log that begins anew; what was there before is kept beside it.
     pub fn open_fresh(path: &Path) -> Self {
-        Self::start(path, "", true)
+        Self::start(Target::Path(path.to_owned()), "", true)
     }
 
     pub fn open(path: &Path, prefix: &'static str) -> Self {
-        Self::start(path, prefix, false)
+        Self::start(Target::Path(path.to_owned()), prefix, false)
     }
 
-    fn start(path: &Path, prefix: &'static str, fresh: bool) -> Self {
+    /// A terminal, the journal, cloud-init's log.
+    pub fn standard_output() -> Self {
+        Self::start(Target::StandardOutput, "", false)
+    }
+
+    fn start(target: Target, prefix: &'static str, fresh: bool) -> Self {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             changed: Condvar::new(),
         });
         let writer = Writer {
-            path: path.to_owned(),
+            target,
             file: None,
             shared: shared.clone(),
         };
@@ -70,8 +87,8 @@ impl Console {
         if thread::Builder::new()
             .name("console".into())
             .spawn(move || {
-                if fresh {
-                    set_aside(&writer.path);
+                if let (true, Target::Path(path)) = (fresh, &writer.target) {
+                    set_aside(path);
                 }
                 writer.run();
             })
@@ -98,13 +115,22 @@ impl Console {
         self.shared.changed.notify_all();
     }
 
-    /// Has a marker written behind what is queued, or instead of it when that takes too long.
-    pub fn end_with(&self, marker: &str, limit: Duration) {
+    /// Has result and marker written behind what is queued, or instead of it when that takes too long.
+    pub fn end_with(&self, result: Option<Words>, marker: Words, limit: Duration) {
         let now = Instant::now();
-        // The line feed before it ends another program's half line. One write, so that nothing comes between.
+        let result = result.map(|words| Words {
+            text: format!("{}{}\n", self.prefix, words.text),
+            ..words
+        });
         self.shared.lock().last_words = Some(LastWords {
-            text: format!("\n{marker}\n").into_bytes(),
-            lines_until: now + limit / MARKER_SHARE,
+            result,
+            // The line feed before it ends another program's half line. One write, so that nothing comes between.
+            marker: Words {
+                text: format!("\n{}\n", marker.text),
+                ..marker
+            },
+            lines_until: now + limit / 2,
+            result_until: now + limit * 3 / 4,
             until: now + limit,
         });
         self.shared.changed.notify_all();
@@ -112,8 +138,19 @@ impl Console {
 
     /// Waits until the marker is out, at most until `end`; says whether it is.
     pub fn wait_until(&self, end: Instant) -> bool {
+        self.wait_for(end, |queue| queue.ended)
+    }
+
+    /// Waits until every line is out, at most until `end`.
+    pub fn flush(&self, end: Instant) -> bool {
+        self.wait_for(end, |queue| {
+            queue.ended || queue.lines.is_empty() && !queue.writing
+        })
+    }
+
+    fn wait_for(&self, end: Instant, is_so: impl Fn(&Queue) -> bool) -> bool {
         let mut queue = self.shared.lock();
-        while !queue.ended {
+        while !is_so(&queue) {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
@@ -137,35 +174,59 @@ impl Shared {
     }
 }
 
+#[derive(Clone)]
+enum Target {
+    Path(PathBuf),
+    StandardOutput,
+}
+
 struct Writer {
-    path: PathBuf,
+    target: Target,
     file: Option<File>,
     shared: Arc<Shared>,
 }
 
 enum Next {
     Line(Vec<u8>),
-    Marker(Vec<u8>, Instant),
+    Result(Words, Instant),
+    Marker(Words, Instant),
 }
 
 impl Writer {
     fn run(mut self) {
         loop {
             match self.next() {
-                Next::Line(line) => self.write_all(&line, None),
-                Next::Marker(text, until) => {
-                    self.write_all(&text, Some(until));
+                Next::Line(line) => {
+                    self.write_all(&line, None);
+                }
+                Next::Result(words, until) => {
+                    self.say(words, until);
+                }
+                Next::Marker(words, until) => {
+                    self.say(words, until);
                     self.drain();
-                    self.shared.lock().ended = true;
-                    self.shared.changed.notify_all();
+                    self.end();
                     return;
                 }
             }
         }
     }
 
+    fn say(&mut self, words: Words, until: Instant) {
+        if self.write_all(words.text.as_bytes(), Some(until)) {
+            (words.once_out)();
+        }
+    }
+
+    fn end(&self) {
+        self.shared.lock().ended = true;
+        self.shared.changed.notify_all();
+    }
+
     fn next(&self) -> Next {
         let mut queue = self.shared.lock();
+        queue.writing = false;
+        self.shared.changed.notify_all();
         loop {
             let out_of_time = |words: &LastWords| Instant::now() >= words.lines_until;
             if queue.last_words.as_ref().is_some_and(out_of_time) {
@@ -181,10 +242,16 @@ impl Writer {
                 return Next::Line(note.into_bytes());
             }
             if let Some(line) = queue.lines.pop_front() {
+                queue.writing = true;
                 return Next::Line(line);
             }
-            if let Some(words) = queue.last_words.take() {
-                return Next::Marker(words.text, words.until);
+            if let Some(mut words) = queue.last_words.take() {
+                let Some(result) = words.result.take() else {
+                    return Next::Marker(words.marker, words.until);
+                };
+                let until = words.result_until;
+                queue.last_words = Some(words);
+                return Next::Result(result, until);
             }
             queue = self
                 .shared
@@ -194,8 +261,8 @@ impl Writer {
         }
     }
 
-    /// Writes it whole, or gives it up when the time for it is over.
-    fn write_all(&mut self, mut bytes: &[u8], until: Option<Instant>) {
+    /// Writes it whole, or gives it up when the time for it is over; says whether it is out.
+    fn write_all(&mut self, mut bytes: &[u8], until: Option<Instant>) -> bool {
         let mut fresh = self.file.is_none();
         while !bytes.is_empty() {
             let end = until.or_else(|| {
@@ -206,21 +273,34 @@ impl Writer {
                     .map(|words| words.lines_until)
             });
             if end.is_some_and(|end| Instant::now() >= end) {
-                return;
+                return false;
             }
             let Some(file) = self.file.as_mut() else {
-                match open(&self.path) {
+                match self.target.open() {
                     Ok(file) => self.file = Some(file),
                     Err(_) => thread::sleep(REOPEN_PAUSE),
                 }
                 continue;
             };
-            match file.write(bytes) {
+            let piece = match self.target {
+                Target::Path(_) => bytes,
+                // Not ours to make non-blocking: others use it too.
+                Target::StandardOutput if !is_writable(file) => continue,
+                Target::StandardOutput => &bytes[..bytes.len().min(PIPE_BUF)],
+            };
+            match file.write(piece) {
                 Ok(written) => bytes = &bytes[written..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_writable(file),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    is_writable(file);
+                }
+                // A reader who has gone away has seen enough.
+                Err(_) if matches!(self.target, Target::StandardOutput) => {
+                    self.end();
+                    return false;
+                }
                 // Hung up or full. A fresh file that fails at once would fail for ever: leave it, but try the next line.
-                Err(_) if fresh && until.is_none() => return,
+                Err(_) if fresh && until.is_none() => return false,
                 Err(_) => {
                     self.file = None;
                     fresh = true;
@@ -228,12 +308,22 @@ impl Writer {
                 }
             }
         }
+        true
     }
 
     /// What is in the terminal's buffer is not out yet.
     fn drain(&self) {
         if let Some(file) = &self.file {
             let _ = rustix::termios::tcdrain(file).or_else(|_| rustix::fs::fsync(file));
+        }
+    }
+}
+
+impl Target {
+    fn open(&self) -> io::Result<File> {
+        match self {
+            Target::Path(path) => open(path),
+            Target::StandardOutput => Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
         }
     }
 }
@@ -266,13 +356,14 @@ fn open(path: &Path) -> io::Result<File> {
     )?))
 }
 
-fn wait_writable(file: &File) {
+/// Waits for it a moment.
+fn is_writable(file: &File) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(file.as_fd(), PollFlags::OUT)];
     let pause = Timespec {
         tv_sec: 0,
         tv_nsec: REOPEN_PAUSE.subsec_nanos().into(),
     };
-    let _ = poll(&mut fds, Some(&pause));
+    poll(&mut fds, Some(&pause)).is_ok_and(|ready| ready > 0)
 }
 
 /// The consoles of this machine: `/dev/console`, and the serial ports that are not the same device.
@@ -295,8 +386,15 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
+    fn marker() -> Words {
+        Words {
+            text: "MARKER".into(),
+            once_out: Box::new(|| ()),
+        }
+    }
+
     fn end(console: &Console, limit: Duration) -> bool {
-        console.end_with("MARKER", limit);
+        console.end_with(None, marker(), limit);
         console.wait_until(Instant::now() + LONG)
     }
 
@@ -349,7 +447,7 @@ mod tests {
         .unwrap();
         let console = Console::open(&path, "");
         console.line(&"x".repeat(200_000));
-        console.end_with("MARKER", LONG);
+        console.end_with(None, marker(), LONG);
         let read = std::fs::read_to_string(&path).unwrap();
         assert!(read.ends_with("\nMARKER\n"), "{} bytes", read.len());
     }

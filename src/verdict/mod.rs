@@ -2,7 +2,8 @@
 
 mod record;
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
@@ -10,11 +11,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-pub use record::{Lock, Record};
+pub use record::Lock;
+use record::{Decision, Record, Told};
 
 use crate::event::{Event, Outcome, Verdict};
 use crate::failure::ExitCode;
-use crate::host::console::{Console, default_consoles};
+use crate::host::console::{Console, Words, default_consoles};
 use crate::host::durable;
 use crate::host::kernel_log::Silence;
 use crate::host::power::Power;
@@ -23,14 +25,19 @@ use crate::report::{self, Report};
 
 const PREFIX: &str = "STACK_PROVISION: ";
 const RESULT_PREFIX: &str = "STACK_PROVISION_RESULT: ";
+/// As the record has them.
+const RESULT: &str = "result";
+const MARKER: &str = "marker";
 /// For consoles that are slow to take the last lines and the marker.
 const CONSOLE_LIMIT: Duration = Duration::from_secs(10);
-/// For the report's last version and `sync`.
-const DISK_LIMIT: Duration = Duration::from_secs(5);
+/// For the record, the report's last version, and `sync`.
+pub const DISK_LIMIT: Duration = Duration::from_secs(5);
 /// An orderly power-off that takes longer is taken to hang.
 const POWER_OFF_LIMIT: Duration = Duration::from_secs(15);
 
 impl Verdict {
+    const ALL: [Verdict; 3] = [Verdict::Done, Verdict::Ready, Verdict::Failed];
+
     pub fn marker(self) -> &'static str {
         match self {
             Verdict::Done => "STACK_CLOUD_INIT_DONE",
@@ -49,6 +56,8 @@ pub struct Outlets {
     pub report: PathBuf,
     /// Where the record of the run is kept while the machine is up.
     pub state: PathBuf,
+    /// Where the verdict is kept besides, so that a boot after a reset knows whether there was one.
+    pub record: Option<PathBuf>,
     /// None: as the plan says.
     pub power_off: Option<bool>,
 }
@@ -120,44 +129,84 @@ fn uptime() -> f64 {
 
 pub struct Announcer {
     outlets: Outlets,
-    consoles: Vec<Console>,
-    log: Console,
+    consoles: Vec<Outlet>,
+    log: Option<Outlet>,
+    standard_output: Console,
     progress: Progress,
     reports: Sender<(Report, Option<Sender<()>>)>,
     power: Arc<dyn Power>,
     record: Record,
+    decision: Option<Decision>,
+}
+
+/// A console, or the log, and how it is called in the record.
+struct Outlet {
+    path: PathBuf,
+    console: Console,
 }
 
 impl Announcer {
     /// For a run that begins.
     pub fn new(outlets: Outlets, power: Arc<dyn Power>) -> Self {
-        Record::in_folder(&outlets.state).begin();
+        let record = Record::new(&outlets.state, outlets.record.as_deref());
+        let begun = record.clone();
+        within(DISK_LIMIT, move || begun.begin());
         let log = Console::open_fresh(&outlets.log);
-        Self::with(outlets, log, Progress::default(), power)
+        Self::with(
+            outlets,
+            Told::nobody(),
+            log,
+            Progress::default(),
+            power,
+            record,
+        )
     }
 
-    /// For a run that somebody else has announced until now.
+    /// For a run that somebody else has announced until now. Consoles that have had the marker get nothing more.
     pub fn continuing(outlets: Outlets, progress: Progress, power: Arc<dyn Power>) -> Self {
+        let record = Record::new(&outlets.state, outlets.record.as_deref());
         let log = Console::open(&outlets.log, "");
-        Self::with(outlets, log, progress, power)
+        Self::with(outlets, record.told(), log, progress, power, record)
     }
 
-    fn with(outlets: Outlets, log: Console, progress: Progress, power: Arc<dyn Power>) -> Self {
+    fn with(
+        outlets: Outlets,
+        told: Told,
+        log: Console,
+        progress: Progress,
+        power: Arc<dyn Power>,
+        record: Record,
+    ) -> Self {
         let paths = match outlets.consoles.as_slice() {
             [] => default_consoles(),
             given => given.to_vec(),
         };
-        let consoles = paths.iter().map(|path| Console::open(path, PREFIX));
+        let untold = |path: &Path| !told.has(MARKER, path);
+        let open = |path: PathBuf| Outlet {
+            console: Console::open(&path, PREFIX),
+            path,
+        };
+        let log = Outlet {
+            path: outlets.log.clone(),
+            console: log,
+        };
+        let standard_output = Console::standard_output();
         Announcer {
-            consoles: consoles.collect(),
-            log,
+            consoles: paths
+                .into_iter()
+                .filter(|path| untold(path))
+                .map(open)
+                .collect(),
+            log: Some(log).filter(|log| untold(&log.path)),
             progress,
-            reports: write_reports(vec![
-                outlets.report.clone(),
-                outlets.state.join("report.json"),
-            ]),
+            reports: write_reports(
+                vec![outlets.report.clone(), outlets.state.join("report.json")],
+                standard_output.clone(),
+            ),
+            standard_output,
             power,
-            record: Record::in_folder(&outlets.state),
+            record,
+            decision: None,
             outlets,
         }
     }
@@ -171,7 +220,7 @@ impl Announcer {
         self.progress.take(&event);
         match &event {
             Event::Line { text } | Event::Diagnostics { text } => self.everywhere(text),
-            Event::Detail { text } => self.log.line(text),
+            Event::Detail { text } => self.log.iter().for_each(|log| log.console.line(text)),
             Event::StageStarted { .. } => self.save(None),
             Event::StageDone { stage, seconds } => {
                 self.everywhere(&format!("stage {stage} done ({seconds:.1}s)"));
@@ -182,9 +231,12 @@ impl Announcer {
     }
 
     fn everywhere(&self, text: &str) {
-        self.consoles.iter().for_each(|console| console.line(text));
-        self.log.line(text);
-        say(text);
+        self.outlets().for_each(|outlet| outlet.console.line(text));
+        self.standard_output.line(text);
+    }
+
+    fn outlets(&self) -> impl Iterator<Item = &Outlet> {
+        self.consoles.iter().chain(&self.log)
     }
 
     fn save(&self, saved: Option<Sender<()>>) {
@@ -192,33 +244,65 @@ impl Announcer {
         let _ = self.reports.send((self.progress.report_now(), saved));
     }
 
-    /// The end: cause, result line, marker, sync; once, whoever asks how often.
+    /// The end: cause, result line, marker, sync; on each console once, whoever asks how often.
     pub fn announce(&mut self, outcome: Outcome) -> ExitCode {
-        if !self.record.decide(outcome.verdict) || self.record.is_announced() {
-            return ExitCode::Internal;
+        self.progress.take(&Event::Outcome(outcome.clone()));
+        let result = serde_json::to_string(&self.report().result)
+            .unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
+        let ours = Decision {
+            verdict: outcome.verdict,
+            result,
+            power_off: self.is_power_off_due(outcome.verdict),
+        };
+        let (record, ours_too) = (self.record.clone(), ours.clone());
+        let decided = within(DISK_LIMIT, move || {
+            (
+                record.decide(ours_too),
+                record.told(),
+                record.is_announced(),
+            )
+        });
+        let (decision, told, is_announced) = decided.unwrap_or((ours, Told::nobody(), false));
+        self.decision = Some(decision.clone());
+        let code = match decision.verdict == outcome.verdict {
+            true => outcome.exit_code(),
+            false => ExitCode::Internal,
+        };
+        if is_announced {
+            return code;
         }
         if let (Some(stage), Some(message)) = (outcome.stage, &outcome.message) {
             self.everywhere(&format!("FAILED in stage {stage}: {message}"));
         }
-        self.take(Event::Outcome(outcome.clone()));
-        if let Some(result) = &self.report().result {
-            let json = serde_json::to_string(result)
-                .unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
-            self.everywhere(&format!("{RESULT_PREFIX}{json}"));
-        }
         self.save_now();
-        let marker = outcome.verdict.marker();
         let _silence = Silence::begin();
-        let end = Instant::now() + CONSOLE_LIMIT;
-        let all = || self.consoles.iter().chain([&self.log]);
-        all().for_each(|console| console.end_with(marker, CONSOLE_LIMIT));
-        all().for_each(|console| {
-            console.wait_until(end);
+        self.end_with(&decision, &told);
+        let (record, verdict) = (self.record.clone(), decision.verdict);
+        within(DISK_LIMIT, move || {
+            record.announced(verdict);
+            rustix::fs::sync();
         });
-        say(marker);
-        self.record.announced(outcome.verdict);
-        within(DISK_LIMIT, rustix::fs::sync);
-        outcome.exit_code()
+        code
+    }
+
+    fn end_with(&self, decision: &Decision, told: &Told) {
+        let marker = decision.verdict.marker();
+        let result = format!("{RESULT_PREFIX}{}", decision.result);
+        let end = Instant::now() + CONSOLE_LIMIT;
+        for Outlet { path, console } in self.outlets() {
+            let words = |what, text: &str| Words {
+                text: text.to_owned(),
+                once_out: told.note(what, path),
+            };
+            let result = (!told.has(RESULT, path)).then(|| words(RESULT, &result));
+            console.end_with(result, words(MARKER, marker), CONSOLE_LIMIT);
+        }
+        self.standard_output.line(&result);
+        self.standard_output.line(marker);
+        self.outlets().for_each(|outlet| {
+            outlet.console.wait_until(end);
+        });
+        self.standard_output.flush(end);
     }
 
     fn save_now(&self) {
@@ -227,59 +311,70 @@ impl Announcer {
         let _ = when_saved.recv_timeout(DISK_LIMIT);
     }
 
-    /// Powers off if that is how this run is to end; returns if the machine stays on.
-    pub fn power_off_if_due(&self) {
-        let failed = self.report().result.as_ref().map(|result| result.verdict);
-        let due = match (failed, self.outlets.power_off) {
-            (Some(Verdict::Ready), _) => false,
+    fn is_power_off_due(&self, verdict: Verdict) -> bool {
+        match (verdict, self.outlets.power_off) {
+            (Verdict::Ready, _) => false,
             (_, Some(asked)) => asked,
             (verdict, None) => match self.progress.power_off {
                 PowerOff::Always => true,
-                PowerOff::OnFailure => verdict == Some(Verdict::Failed),
+                PowerOff::OnFailure => verdict == Verdict::Failed,
                 PowerOff::Never => false,
             },
-        };
-        if !due {
+        }
+    }
+
+    /// Powers off if that is how this run is to end; returns if the machine stays on.
+    pub fn power_off_if_due(&self) {
+        if !self
+            .decision
+            .as_ref()
+            .is_some_and(|decision| decision.power_off)
+        {
             return;
         }
         let arranged = self.power.arrange_force_off(POWER_OFF_LIMIT);
         match self.power.off() {
             Ok(()) if arranged.is_ok() => return,
             Ok(()) => thread::sleep(POWER_OFF_LIMIT),
-            Err(error) => say(&format!("the orderly power-off failed: {error}")),
+            Err(error) => self.say(&format!("the orderly power-off failed: {error}")),
         }
-        force_off(&*self.power);
+        if let Err(error) = force_off(&*self.power) {
+            self.say(&format!("the forced power-off failed: {error}"));
+        }
+    }
+
+    /// On standard output alone; the consoles have had their last line.
+    fn say(&self, text: &str) {
+        self.standard_output.line(text);
+        self.standard_output.flush(Instant::now() + DISK_LIMIT);
     }
 }
 
 /// Cuts the power after so many seconds, for [`Power::arrange_force_off`].
 pub fn force_power_off(after: Duration, power: &dyn Power) {
     thread::sleep(after);
-    force_off(power);
-}
-
-fn force_off(power: &dyn Power) {
-    within(DISK_LIMIT, rustix::fs::sync);
-    if let Err(error) = power.force_off() {
-        say(&format!("the forced power-off failed: {error}"));
+    if let Err(error) = force_off(power) {
+        eprintln!("the forced power-off failed: {error}");
     }
 }
 
-/// Standard output: a terminal, the journal, cloud-init's log. A reader who has gone away is no error.
-fn say(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{text}");
+fn force_off(power: &dyn Power) -> io::Result<()> {
+    within(DISK_LIMIT, rustix::fs::sync);
+    power.force_off()
 }
 
 /// Writes each version of the report; a disk that hangs keeps only this thread.
-fn write_reports(paths: Vec<PathBuf>) -> Sender<(Report, Option<Sender<()>>)> {
+fn write_reports(
+    paths: Vec<PathBuf>,
+    standard_output: Console,
+) -> Sender<(Report, Option<Sender<()>>)> {
     let (sender, receiver) = mpsc::channel::<(Report, Option<Sender<()>>)>();
     thread::spawn(move || {
         while let Ok((report, saved)) = receiver.recv() {
             let json = serde_json::to_vec_pretty(&report).unwrap_or_default();
             for path in &paths {
                 if let Err(error) = durable::replace(path, &json) {
-                    say(&format!(
+                    standard_output.line(&format!(
                         "the report {} cannot be written: {error}",
                         path.display()
                     ));
@@ -294,11 +389,13 @@ fn write_reports(paths: Vec<PathBuf>) -> Sender<(Report, Option<Sender<()>>)> {
 }
 
 /// Does what might hang on a thread of its own, and goes on without it after `limit`.
-fn within(limit: Duration, work: impl FnOnce() + Send + 'static) {
+pub fn within<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
     let (done, when_done) = mpsc::channel();
     thread::spawn(move || {
-        work();
-        let _ = done.send(());
+        let _ = done.send(work());
     });
-    let _ = when_done.recv_timeout(limit);
+    when_done.recv_timeout(limit).ok()
 }
