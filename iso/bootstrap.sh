@@ -2,8 +2,9 @@
 # guestbake's way in: finds the bundle, installs the program it carries and runs it. Whatever goes wrong on the way is
 # said on every console, with the marker of failure, and the machine is powered off: a host never waits for nothing.
 #
-#   guestbake-bootstrap [OPTION…]     the whole way; options go to `guestbake run`
-#   guestbake-bootstrap last-resort   says that a run has failed, if it ended without saying so itself
+#   guestbake-bootstrap [OPTION…]          the whole way; options go to `guestbake run`
+#   guestbake-bootstrap resume [OPTION…]   the same, if a reset cut off the run that cloud-init began, and nothing otherwise
+#   guestbake-bootstrap last-resort        ends what a run left unsaid and undone that was killed
 #
 # Environment: GUESTBAKE_LABEL (STACKBUNDLE), GUESTBAKE_DEVICE_TIMEOUT in seconds (30),
 # GUESTBAKE_POWER_OFF=never leaves the machine on after a failure here.
@@ -12,9 +13,15 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 label=${GUESTBAKE_LABEL:-STACKBUNDLE}
 program=/usr/local/bin/guestbake
-mountpoint=/run/guestbake-bootstrap
-verdict=/run/guestbake/verdict    # written by the program once its marker is out
-lock=/run/guestbake/lock          # held by the process of the program that answers for the run
+private=/run/guestbake-bootstrap       # nobody else may look into the bundle: it has passwords
+mountpoint=$private/bundle
+state=/run/guestbake
+decided=$state/decided                # marker, result, power-off or stays-on: written before the marker
+told=$state/told                      # which console has had its result, its marker
+verdict=$state/verdict                # written once the marker is out
+run_lock=/run/guestbake-bootstrap.lock  # held by this script and all that it starts
+lock=$state/lock                      # held by the processes of the program that answer for the run
+lasting=/var/lib/guestbake            # decided and verdict, where a reset does not forget them
 log=/var/log/guestbake-bootstrap.log
 
 # Whole seconds since boot; a builtin, as a process for each look costs an emulated guest dearly.
@@ -36,11 +43,21 @@ consoles() {
     done
 }
 
+# was_told WHAT CONSOLE: by the program, before it was killed
+was_told() {
+    grep -Fqx "$1 $2" "$told" 2>/dev/null
+}
+
 # Writes $1 to every console at once; one that blocks is given up after 5 s.
-# The empty line ends what another program may have left unfinished there.
+# The empty line ends what another program may have left unfinished there. A console that had a marker gets nothing more,
+# and one that had the result line only the marker, if there is one as $2.
 tell() {
-    text=$1
     for console in $(consoles); do
+        was_told marker "$console" && continue
+        text=$1
+        if [ -n "${2:-}" ] && was_told result "$console"; then
+            text=$2
+        fi
         # shellcheck disable=SC2016 # for the inner shell
         timeout -k 1 5 sh -c 'printf "\r\n%s\r\n" "$2" >"$1"' sh "$console" "$text" 2>/dev/null &
         writers="${writers:-} $!"
@@ -67,6 +84,28 @@ power_off() {
     timeout -k 1 10 systemctl --no-block poweroff
 }
 
+# keep_verdict MARKER RESULT
+keep_verdict() {
+    for folder in "$state" "$lasting"; do
+        mkdir -p "$folder"
+        printf '%s\n%s\n' "$1" "$2" >"$folder/verdict"
+    done 2>/dev/null
+}
+
+# Ends what the program had decided and was killed over: each console gets the marker once, and never another.
+finish() {
+    { read -r marker && read -r result && read -r end; } <"$decided"
+    if [ ! -s "$verdict" ]; then
+        echo 1 >/proc/sys/kernel/printk 2>/dev/null
+        tell "STACK_PROVISION: STACK_PROVISION_RESULT: $result
+$marker" "$marker"
+        keep_verdict "$marker" "$result"
+    fi
+    if [ "$end" = power-off ] && [ "$(timeout 5 systemctl is-system-running 2>/dev/null)" != stopping ]; then
+        power_off
+    fi
+}
+
 # fail REASON MESSAGE: the end, with the exit code `guestbake run` has for that reason
 fail() {
     case $1 in
@@ -87,8 +126,7 @@ fail() {
     tell "STACK_PROVISION: bootstrap failed ($1): $(printf %s "$2" | tr -s '[:cntrl:]' ' ')
 STACK_PROVISION: STACK_PROVISION_RESULT: $result
 STACK_CLOUD_INIT_FAILED"
-    mkdir -p "${verdict%/*}"
-    printf 'STACK_CLOUD_INIT_FAILED\n%s\n' "$result" >"$verdict"
+    keep_verdict STACK_CLOUD_INIT_FAILED "$result"
     echo "$1: $2" >&2
     power_off
     exit "$code"
@@ -116,8 +154,26 @@ find_bundle() {
     done
 }
 
+# A medium that stops answering holds up whoever reads it, beyond the reach of any signal: not this shell.
+install_within() {
+    rm -f "$private/installed"
+    (
+        install_program
+        : >"$private/installed"
+    ) &
+    installer=$!
+    since=$(now)
+    while [ ! -e "$private/installed" ] && [ -e "/proc/$installer" ] && ! grep -q '^State:.Z' "/proc/$installer/status"; do
+        if [ $(($(now) - since)) -ge "$1" ]; then
+            fail bundle_corrupt "reading the program from $device takes longer than ${1}s"
+        fi
+        sleep 0.2
+    done
+    # It has said itself what went wrong.
+    [ -e "$private/installed" ] || { wait "$installer"; exit; }
+}
+
 install_program() {
-    mkdir -p "$mountpoint"
     if ! said=$(timeout -k 1 20 mount -o ro,nosuid,nodev,noexec "$device" "$mountpoint" 2>&1); then
         fail bundle_corrupt "cannot mount $device: $said"
     fi
@@ -159,7 +215,8 @@ is_running() {
 
 run_program() {
     # cloud-init copies what its commands print to the console; the program writes there itself.
-    "$program" run "$@" >"$log" 2>&1 &
+    (umask 077 && : >"$log")
+    "$program" run --record "$lasting" "$@" >"$log" 2>&1 &
     agent=$!
     trap 'kill -TERM "$agent" 2>/dev/null' TERM INT HUP
     while :; do
@@ -169,21 +226,27 @@ run_program() {
         kill -0 "$agent" 2>/dev/null || break
     done
     trap - TERM INT HUP
-    # Killed, it leaves a worker behind that finishes what it began: diagnostics, then the marker.
-    waited=0
-    while [ "$status" -gt 128 ] && [ ! -s "$verdict" ] && [ "$waited" -lt 180 ]; do
-        sleep 1
-        waited=$((waited + 1))
-        is_running || break
-    done
-    if [ ! -s "$verdict" ] && ! { [ "$status" -le 128 ] && is_running; }; then
-        end_without_verdict "$status"
+    if [ "$status" -gt 128 ]; then
+        # Killed, it leaves a worker behind that finishes what it began: diagnostics, then the marker.
+        waited=0
+        while is_running && [ "$waited" -lt 180 ]; do
+            sleep 1
+            waited=$((waited + 1))
+        done
     fi
+    is_running || end_unfinished "$status"
     return "$status"
 }
 
-# The program ended and no marker came out of it.
-end_without_verdict() {
+# end_unfinished STATUS: what the program, which has ended, did not get to.
+end_unfinished() {
+    if [ -s "$decided" ]; then
+        finish
+        return
+    fi
+    if [ -s "$verdict" ]; then
+        return
+    fi
     if [ -s "$log" ]; then
         tell "STACK_PROVISION: last words of guestbake:
 $(tail -n 20 "$log" | tr -cd '\t\n\040-\176' | sed 's/^/STACK_PROVISION:   /')"
@@ -195,19 +258,44 @@ $(tail -n 20 "$log" | tr -cd '\t\n\040-\176' | sed 's/^/STACK_PROVISION:   /')"
     esac
 }
 
+# Whether cloud-init has begun its runcmd at an earlier boot, and no verdict came of it. It starts runcmd once per
+# instance and notes that before it does, so a boot after a reset in the middle would run nothing.
+was_cut_off() {
+    [ -e /var/lib/cloud/instance/sem/config_scripts_user ] && [ ! -s "$lasting/verdict" ] || return 1
+    # Decided, and no bundle any more: the host saw the marker, took the disk, and this is its next life.
+    [ ! -s "$lasting/decided" ] || [ -e "/dev/disk/by-label/$label" ]
+}
+
+# Somebody outside of cloud-init's processes, which may all be killed at once, has the last word: once the lock is free,
+# nobody of us is left. The unit has its OnFailure= for that.
+appoint_last_resort() {
+    # shellcheck disable=SC2016 # for the inner shell
+    grep -q /guestbake.service /proc/self/cgroup ||
+        timeout -k 1 10 systemd-run --quiet --collect --unit="guestbake-last-resort-$$" -p DefaultDependencies=no \
+            -p OOMScoreAdjust=-900 sh -c 'flock "$1" true; EXIT_STATUS=KILL exec "$2" last-resort' sh "$run_lock" "$0" 9>&-
+}
+
 # cloud-init and systemd may both start it; one run at a time.
-exec 9>/run/guestbake-bootstrap.lock
+exec 9>"$run_lock"
+if [ "${1:-}" = last-resort ]; then
+    # Whoever holds it is at it.
+    flock -w 20 9 || exit 0
+    end_unfinished "${EXIT_STATUS:-${MONITOR_EXIT_STATUS:-unknown}}"
+    exit 0
+fi
 if ! flock -n 9; then
     echo "guestbake is already running" >&2
     exit 0
 fi
-if [ "${1:-}" = last-resort ]; then
-    if [ ! -s "$verdict" ]; then
-        end_without_verdict "${EXIT_STATUS:-${MONITOR_EXIT_STATUS:-unknown}}"
-    fi
-    exit 0
+if [ "${1:-}" = resume ]; then
+    was_cut_off || exit 0
+    shift
 fi
-rm -f "$verdict"
+appoint_last_resort
+rm -f "$decided" "$told" "$verdict" "$lasting/decided" "$lasting/verdict"
+mkdir -p "$private"
+chmod 700 "$private"
+mkdir -p "$mountpoint"
 find_bundle
-install_program
+install_within 150
 run_program "$@"

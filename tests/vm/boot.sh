@@ -1,17 +1,22 @@
 #!/bin/bash
-# Boots the guest on a fresh overlay and BECOMES QEMU: who starts it in the background ends it by that process id.
+# Boots the guest on a fresh overlay (--again: on that of the boot before) and BECOMES QEMU: who starts it in the background ends it by that process id.
 #   boot.sh --seed ISO --serial FILE [--bundle ISO] [--pidfile FILE] [--accel kvm|tcg] [--name NAME]
-#           [--memory MB] [--cpus N] [-- QEMU-OPTION…]
+#           [--memory MB] [--cpus N] [--again] [-- QEMU-OPTION…]
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 out=$(cd "$here/../../target/vm" && pwd)
 
-seed='' bundle='' serial='' pidfile='' accel='' name=guest memory=3072 cpus=2
+seed='' bundle='' serial='' pidfile='' accel='' name=guest memory=3072 cpus=2 again=''
 while [ $# -gt 0 ]; do
     case $1 in
         --)
             shift
             break
+            ;;
+        --again)
+            again=yes
+            shift
+            continue
             ;;
         --seed) seed=$2 ;;
         --bundle) bundle=$2 ;;
@@ -36,13 +41,18 @@ fi
 
 mkdir -p "$out/run"
 disk=$out/run/$name.qcow2
-rm -f "$disk"
+overlay() {
+    if [ -z "$again" ]; then
+        rm -f "$disk"
+        qemu-img create -q -f qcow2 -F "$1" -b "$2" "$disk"
+    fi
+}
 if [ -n "${GUESTBAKE_BASE_IMAGE:-}" ]; then
     # A cloud image: its own loader, kernel and command line.
-    qemu-img create -q -f qcow2 -F qcow2 -b "$(realpath "$GUESTBAKE_BASE_IMAGE")" "$disk"
+    overlay qcow2 "$(realpath "$GUESTBAKE_BASE_IMAGE")"
     kernel=()
 else
-    qemu-img create -q -f qcow2 -F raw -b "$out/guest-amd64.ext4" "$disk"
+    overlay raw "$out/guest-amd64.ext4"
     # mitigations=off: nobody attacks this guest, and each costs an emulated one.
     kernel=(-kernel "$out/guest-amd64.vmlinuz" -initrd "$out/guest-amd64.initrd"
         -append "root=/dev/vda rw console=ttyS0 quiet loglevel=4 mitigations=off panic=-1")

@@ -65,6 +65,30 @@ until_says() {
     done
 }
 
+# lose_power: the VM is gone from one moment to the next; its disk stays for `start --again`.
+lose_power() {
+    kill -KILL "$qemu"
+    wait "$qemu" 2>/dev/null || true
+}
+
+# qmp COMMAND: to the VM that was started with `-- $with_qmp`
+# shellcheck disable=SC2034 # for the cases
+with_qmp="-qmp unix:$dir/qmp,server=on,wait=off"
+qmp() {
+    python3 - "$dir/qmp" "$1" <<'END'
+import json, socket, sys
+with socket.socket(socket.AF_UNIX) as s:
+    s.connect(sys.argv[1])
+    lines = s.makefile()
+    lines.readline()
+    for command in "qmp_capabilities", sys.argv[2]:
+        s.sendall(json.dumps({"execute": command}).encode())
+        while "return" not in (answer := json.loads(lines.readline())):
+            if "error" in answer:
+                sys.exit(f"qmp: {answer['error']}")
+END
+}
+
 says() {
     grep -Fq -- "$1" "$dir/serial.txt"
 }
