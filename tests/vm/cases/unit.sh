@@ -1,5 +1,5 @@
 #!/bin/bash
-# The way through the systemd unit, with a migration and a smoke test.
+# The way through the systemd unit, with a migration and a smoke test; and what the unit is allowed beyond its job.
 . tests/vm/case.sh
 
 small_bundle <<'END'
@@ -31,7 +31,10 @@ stop_grace_period = "1s"
 name = "page"
 http = "http://127.0.0.1:8081/index.html"
 END
-iso/seed.sh --unit "$dir/seed.iso"
+iso/seed.sh --unit --print | sed 's|^runcmd:$|&\n  - systemctl daemon-reload; systemd-analyze security --no-pager guestbake.service >/dev/console|' >"$dir/user-data"
+seed_of "$dir/user-data"
 boot --bundle "$dir/bundle.iso" --seed "$dir/seed.iso"
 ends_in STACK_CLOUD_INIT_DONE
 check "the smoke test ran" result_has '"smoke":"passed"'
+exposure=$(sed -n 's/.*Overall exposure level for guestbake.service: \([0-9.]*\) .*/\1/p' "$dir/serial.txt")
+check "the unit's exposure, ${exposure:-unknown}, is no worse than it was" awk "BEGIN { exit !(0 < ${exposure:-99} && ${exposure:-99} <= 5.0) }"
