@@ -45,9 +45,11 @@ test:
 fuzz:
 	FUZZ_INPUTS=$${FUZZ_INPUTS:-10000000} $(CARGO) test --release --locked --test fuzz -- --nocapture
 
-# SIGKILL of a random process of the tree at a random moment, CHAOS_RUNS times (200); then the long faults in VMs.
+# SIGKILL of a random process of the tree at a random moment, CHAOS_RUNS times (200); then the long rows of the
+# table of faults, and those in VMs.
 chaos:
 	CHAOS_RUNS=$${CHAOS_RUNS:-200} $(CARGO) test --locked --test chaos -- --nocapture
+	$(CARGO) test --locked --test faults -- --ignored --nocapture
 	tests/vm/test.sh --long
 
 lint:

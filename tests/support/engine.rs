@@ -29,6 +29,8 @@ const CLEANUP_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct EngineOptions {
     /// Size in bytes of a file system of its own for the data root, to run out of space on.
     pub data_root_size: Option<u64>,
+    /// And how many files it takes.
+    pub data_root_inodes: Option<u64>,
     /// `daemon.json`; default: `GUESTBAKE_TEST_DAEMON_JSON`, for a run with another image store, or nothing.
     pub config: Option<String>,
 }
@@ -65,10 +67,15 @@ impl PrivateEngine {
         // A containerd that runs on the machine is used by dockerd if there is one; then at least its namespaces
         // and its cgroups are our own.
         let unique = dir.file_name().unwrap().to_str().unwrap().to_owned();
+        let inodes = options.data_root_inodes;
+        let size = options.data_root_size.unwrap_or(0).to_string()
+            + &inodes
+                .map(|most| format!(",nr_inodes={most}"))
+                .unwrap_or_default();
         let mut keeper = Command::new("sh")
             .args(["-c", KEEPER, "engine.sh"])
             .arg(&dir)
-            .arg(options.data_root_size.unwrap_or(0).to_string())
+            .arg(size)
             .arg(dockerd)
             .arg(format!("--host=unix://{}", dir.join("socket").display()))
             .arg(flag("data-root", "data"))

@@ -63,6 +63,7 @@ pub struct Provision {
     state: PathBuf,
     args: Vec<OsString>,
     environment: Vec<(String, String)>,
+    stdout: Option<File>,
 }
 
 impl Provision {
@@ -86,6 +87,7 @@ impl Provision {
             docker_host: docker_host.to_owned(),
             args: Vec::new(),
             environment: Vec::new(),
+            stdout: None,
         }
         .file("build-arch.env", arch)
         .file("guestbake.toml", plan)
@@ -125,12 +127,22 @@ impl Provision {
         self
     }
 
+    /// Where standard output goes, instead of into a file.
+    pub fn with_stdout(mut self, stdout: File) -> Self {
+        self.stdout = Some(stdout);
+        self
+    }
+
     pub fn bundle(&self) -> PathBuf {
         self.dir.path().join("bundle")
     }
 
     pub fn console_file(&self) -> PathBuf {
         self.dir.path().join("console")
+    }
+
+    pub fn log_file(&self) -> PathBuf {
+        self.dir.path().join("provision.log")
     }
 
     pub fn report_file(&self) -> PathBuf {
@@ -160,7 +172,8 @@ impl Provision {
         command
     }
 
-    pub fn start(self) -> Running {
+    pub fn start(mut self) -> Running {
+        let stdout = self.stdout.take();
         let path = |name: &str| self.dir.path().join(name);
         let child = self
             .command("run")
@@ -174,7 +187,7 @@ impl Provision {
             .arg(self.state_dir())
             .args(["--no-power-off", "--docker-host", &self.docker_host])
             .args(&self.args)
-            .stdout(File::create(path("stdout")).unwrap())
+            .stdout(stdout.unwrap_or_else(|| File::create(path("stdout")).unwrap()))
             .stderr(File::create(path("stderr")).unwrap())
             .spawn()
             .expect("the program");
@@ -247,6 +260,19 @@ impl Running {
             || self.console().contains(words).then_some(()),
             || format!("no {words:?} on the console:\n{}", self.console()),
         )
+    }
+
+    /// Waits until the record says that all these consoles have had their `what`.
+    pub fn until_told(&self, what: &str, consoles: &[PathBuf]) {
+        let told = self.provision.state_dir().join("told");
+        until("the consoles to be told", || {
+            let told = read(&told);
+            let has = |path: &PathBuf| {
+                told.lines()
+                    .any(|line| line == format!("{what} {}", path.display()))
+            };
+            consoles.iter().all(has).then_some(())
+        });
     }
 
     pub fn end(self) -> Ended {
@@ -333,7 +359,7 @@ impl Ended {
         }
     }
 
-    fn of_result(&self, key: &str) -> &str {
+    pub fn of_result(&self, key: &str) -> &str {
         self.result[key].as_str().unwrap_or_default()
     }
 
