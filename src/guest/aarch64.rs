@@ -11,9 +11,12 @@ const TCG_MAX: Midr = Midr {
     part: 0x51,
 };
 /// The system counter of a Mac, also of a guest with another processor's name under HVF.
-const APPLE_TIMER: &str = "24.00MHz";
-/// The system counter that QEMU makes up for processors before Armv8.6 (target/arm/cpu.c).
-const TCG_TIMER: &str = "62.50MHz";
+const APPLE_COUNTER: u64 = 24_000_000;
+/// The system counter that QEMU makes up for processors before Armv8.6 (target/arm/cpu.c). Under KVM it is the host's.
+const TCG_COUNTER: u64 = 62_500_000;
+/// QEMU answers the firmware's calls itself unless KVM does, and knows no later convention (target/arm/tcg/psci.c). KVM
+/// has had 1.1 since Linux 4.16.
+const WITHOUT_KVM: &str = "SMC Calling Convention v1.0";
 
 pub(super) fn detect(identity: &Identity) -> Finding {
     let product = identity.dmi_product.as_deref().unwrap_or_default();
@@ -40,19 +43,20 @@ pub(super) fn detect(identity: &Identity) -> Finding {
             "MIDR is that of QEMU's max processor (0x00, 0x51)",
         );
     }
-    let is_qemu = vendor == "QEMU" || product == "QEMU Virtual Machine";
-    if is_qemu || is_virt {
-        let board = if is_qemu {
-            format!("DMI product {product:?}")
-        } else {
-            "the device tree is QEMU's virt".into()
-        };
-        return on_qemus_board(identity, is_qemu, &board);
+    let has_dmi = vendor == "QEMU" || product == "QEMU Virtual Machine";
+    if has_dmi || is_virt {
+        return on_qemus_board(identity, has_dmi);
     }
     if vendor == "Apple Inc." {
         return Finding::new(
             Accel::Other("apple".into()),
             format!("DMI product {product:?}"),
+        );
+    }
+    if vendor == "Microsoft Corporation" && product == "Virtual Machine" {
+        return Finding::new(
+            Accel::Other("hyperv".into()),
+            format!("DMI product {vendor:?} {product:?}"),
         );
     }
     if vendor.is_empty() && product.is_empty() && identity.device_tree.is_empty() {
@@ -69,44 +73,45 @@ pub(super) fn detect(identity: &Identity) -> Finding {
     )
 }
 
-/// KVM has not been seen, which with DMI excludes it and without proves nothing (the log may have been overwritten).
-fn on_qemus_board(identity: &Identity, has_dmi: bool, board: &str) -> Finding {
-    let timer = |frequency: &str| {
-        identity
-            .kernel_log
-            .iter()
-            .any(|line| line.contains(frequency))
-    };
-    let midr = match identity.midr {
-        Some(midr) => format!(
+/// KVM has not shown itself. Of what is left, HVF has a Mac's processor or counter; TCG is concluded from what would be
+/// otherwise under KVM. A named processor's MIDR says nothing: TCG carries it as the real one does.
+fn on_qemus_board(identity: &Identity, has_dmi: bool) -> Finding {
+    let mut evidence = Vec::new();
+    let mut without_kvm = false;
+    match &identity.dmi_product {
+        Some(product) if has_dmi => {
+            without_kvm = true;
+            evidence.push(format!("DMI product {product:?}, where KVM would say so"));
+        }
+        _ => evidence.push("the device tree is QEMU's virt".into()),
+    }
+    if let Some(midr) = identity.midr {
+        evidence.push(format!(
             "MIDR implementer {:#04x}, part {:#05x}",
             midr.implementer, midr.part
-        ),
-        None => "no MIDR".into(),
+        ));
+    }
+    if let Some(hz) = identity.counter_hz {
+        let whose = match hz {
+            APPLE_COUNTER => ", a Mac's",
+            TCG_COUNTER => ", QEMU's own",
+            _ => "",
+        };
+        evidence.push(format!("system counter {:.2} MHz{whose}", hz as f64 / 1e6));
+        without_kvm |= hz == TCG_COUNTER;
+    }
+    if let Some(line) = identity.kernel_log.iter().find(|l| l.contains(WITHOUT_KVM)) {
+        without_kvm = true;
+        evidence.push(format!("the kernel's log: {line}, where KVM has v1.1"));
+    }
+    let is_apple = identity.midr.is_some_and(|midr| midr.implementer == APPLE)
+        || identity.counter_hz == Some(APPLE_COUNTER);
+    let accel = match (is_apple, without_kvm) {
+        (true, _) => Accel::Hvf,
+        (false, true) => Accel::Tcg,
+        (false, false) => Accel::Unknown,
     };
-    let is_apple = identity.midr.is_some_and(|midr| midr.implementer == APPLE);
-    if is_apple || timer(APPLE_TIMER) {
-        return Finding::new(
-            Accel::Hvf,
-            format!("{board}, {midr}: Apple's processor or timer"),
-        );
-    }
-    if timer(TCG_TIMER) {
-        return Finding::new(
-            Accel::Tcg,
-            format!("{board}, {midr}, and QEMU's own timer of {TCG_TIMER}"),
-        );
-    }
-    if has_dmi {
-        return Finding::new(
-            Accel::Tcg,
-            format!("{board}, where KVM would say so, and {midr}, not Apple's"),
-        );
-    }
-    Finding::new(
-        Accel::Unknown,
-        format!("{board}, {midr}: KVM, or TCG with a named processor"),
-    )
+    Finding { accel, evidence }
 }
 
 #[cfg(test)]
@@ -133,12 +138,13 @@ mod tests {
         }
     }
 
-    /// A guest whose kernel QEMU booted directly.
+    /// A guest whose kernel QEMU booted directly. The counter is that of an Ampere Altra.
     fn direct(midr: Midr, log: &[&str]) -> Identity {
         Identity {
             machine: "aarch64".into(),
             device_tree: vec!["linux,dummy-virt".into()],
             midr: Some(midr),
+            counter_hz: Some(25_000_000),
             kernel_log: log.iter().map(|line| line.to_string()).collect(),
             ..Identity::default()
         }
@@ -163,40 +169,61 @@ mod tests {
     }
 
     #[test]
-    fn tcg_is_known_by_its_max_processor_its_timer_or_by_dmi_without_kvm() {
+    fn tcg_is_known_by_its_max_processor_its_counter_its_firmware_calls_or_by_dmi_without_kvm() {
         assert_eq!(detect(&direct(TCG_MAX, &[])).accel, Accel::Tcg);
-        let timer = "arch_timer: cp15 timer(s) running at 62.50MHz (virt).";
-        assert_eq!(detect(&direct(CORTEX_A76, &[timer])).accel, Accel::Tcg);
-        let finding = detect(&with_dmi("QEMU", "QEMU Virtual Machine", CORTEX_A76));
+        let mut counter = direct(CORTEX_A76, &[]);
+        counter.counter_hz = Some(62_500_000);
+        assert_eq!(detect(&counter).accel, Accel::Tcg);
+        let calls = "psci: SMC Calling Convention v1.0";
+        assert_eq!(detect(&direct(CORTEX_A76, &[calls])).accel, Accel::Tcg);
+        let dmi = with_dmi("QEMU", "QEMU Virtual Machine", CORTEX_A76);
+        assert_eq!(detect(&dmi).accel, Accel::Tcg);
+    }
+
+    /// Recorded in a guest of QEMU 10.0.2 on x86-64: `virt`, `cortex-a76`, Debian 13's kernel 6.12 booted directly.
+    #[test]
+    fn a_real_tcg_guest_gives_every_reason() {
+        let mut recorded = direct(CORTEX_A76, &["psci: SMC Calling Convention v1.0"]);
+        recorded.counter_hz = Some(62_500_000);
+        let finding = detect(&recorded);
         assert_eq!(finding.accel, Accel::Tcg);
-        assert!(
-            finding.evidence[0].contains("0x41, part 0xd0b"),
-            "{:?}",
-            finding.evidence
+        assert_eq!(
+            finding.evidence,
+            [
+                "the device tree is QEMU's virt",
+                "MIDR implementer 0x41, part 0xd0b",
+                "system counter 62.50 MHz, QEMU's own",
+                "the kernel's log: psci: SMC Calling Convention v1.0, where KVM has v1.1",
+            ]
         );
     }
 
     #[test]
-    fn hvf_is_known_by_apples_processor_or_timer() {
-        assert_eq!(
-            detect(&with_dmi("QEMU", "QEMU Virtual Machine", M1)).accel,
-            Accel::Hvf
-        );
-        assert_eq!(detect(&direct(M1, &[])).accel, Accel::Hvf);
+    fn hvf_is_known_by_apples_processor_or_counter() {
+        let mac = with_dmi("QEMU", "QEMU Virtual Machine", M1);
+        assert_eq!(detect(&mac).accel, Accel::Hvf);
+        // Its firmware calls are QEMU's as well.
+        let calls = "psci: SMC Calling Convention v1.0";
+        assert_eq!(detect(&direct(M1, &[calls])).accel, Accel::Hvf);
         let mut named = with_dmi("QEMU", "QEMU Virtual Machine", CORTEX_A76);
-        named.kernel_log = vec!["arch_timer: cp15 timer(s) running at 24.00MHz (virt).".into()];
+        named.counter_hz = Some(24_000_000);
         assert_eq!(detect(&named).accel, Accel::Hvf);
     }
 
+    /// KVM that has not shown itself: the log is overwritten, and there is no DMI.
     #[test]
-    fn a_named_processor_without_dmi_or_log_is_unknown() {
-        assert_eq!(detect(&direct(CORTEX_A76, &[])).accel, Accel::Unknown);
+    fn a_named_processor_and_nothing_else_is_unknown() {
+        let finding = detect(&direct(CORTEX_A76, &["psci: SMC Calling Convention v1.1"]));
+        assert_eq!(finding.accel, Accel::Unknown);
+        assert_eq!(finding.evidence.len(), 3, "{:?}", finding.evidence);
     }
 
     #[test]
     fn others_are_named_where_they_say_it() {
         let apple = with_dmi("Apple Inc.", "Apple Virtualization Generic Platform", M1);
         assert_eq!(detect(&apple).accel, Accel::Other("apple".into()));
+        let azure = with_dmi("Microsoft Corporation", "Virtual Machine", CORTEX_A76);
+        assert_eq!(detect(&azure).accel, Accel::Other("hyperv".into()));
         let mut xen = direct(CORTEX_A76, &[]);
         xen.device_tree.push("xen,xen".into());
         assert_eq!(detect(&xen).accel, Accel::Other("xen".into()));

@@ -14,6 +14,8 @@ pub struct Identity {
     pub cpuid: Option<Cpuid>,
     /// aarch64 alone: the processor's main identification.
     pub midr: Option<Midr>,
+    /// aarch64 alone: the frequency of the system counter in Hz (CNTFRQ_EL0).
+    pub counter_hz: Option<u64>,
     /// `model name` of /proc/cpuinfo (x86-64).
     pub cpu_model: Option<String>,
     pub dmi_vendor: Option<String>,
@@ -22,7 +24,7 @@ pub struct Identity {
     pub device_tree: Vec<String>,
     /// The names of the PTP clocks.
     pub ptp_clocks: Vec<String>,
-    /// Lines of the kernel's log that speak of KVM or of the timer. They may have been overwritten already.
+    /// Lines of the kernel's log that speak of the hypervisor's interfaces. They may have been overwritten already.
     pub kernel_log: Vec<String>,
 }
 
@@ -66,6 +68,7 @@ impl Machine for ThisMachine {
                 .into_owned(),
             cpuid: cpuid(),
             midr: midr(&cpuinfo),
+            counter_hz: counter_hz(),
             cpu_model: field(&cpuinfo, "model name").map(str::to_string),
             dmi_vendor: dmi("sys_vendor"),
             dmi_product: dmi("product_name"),
@@ -123,6 +126,21 @@ fn cpuid() -> Option<Cpuid> {
     None
 }
 
+#[cfg(target_arch = "aarch64")]
+fn counter_hz() -> Option<u64> {
+    let hz: u64;
+    // SAFETY: Linux lets every program read this register, as the C library's clocks need it.
+    unsafe {
+        std::arch::asm!("mrs {}, cntfrq_el0", out(reg) hz, options(nomem, nostack, preserves_flags));
+    }
+    Some(hz)
+}
+
+#[cfg(not(target_arch = "aarch64"))]
+fn counter_hz() -> Option<u64> {
+    None
+}
+
 fn midr(cpuinfo: &str) -> Option<Midr> {
     let register = text(Path::new(
         "/sys/devices/system/cpu/cpu0/regs/identification/midr_el1",
@@ -159,7 +177,7 @@ fn field<'a>(cpuinfo: &'a str, name: &str) -> Option<&'a str> {
 }
 
 fn speaks_of_the_hypervisor(line: &str) -> bool {
-    line.contains("KVM: hypervisor services detected") || line.contains("arch_timer: cp15 timer")
+    line.contains("KVM: hypervisor services detected") || line.contains("SMC Calling Convention")
 }
 
 fn ptp_clocks(folder: &Path) -> Vec<String> {
@@ -193,6 +211,7 @@ mod tests {
         let identity = ThisMachine.identity();
         assert_eq!(identity.machine, std::env::consts::ARCH);
         assert_eq!(identity.cpuid.is_some(), cfg!(target_arch = "x86_64"));
+        assert_eq!(identity.counter_hz.is_some(), cfg!(target_arch = "aarch64"));
     }
 
     #[test]
