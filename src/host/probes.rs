@@ -35,14 +35,7 @@ impl Network for GuestNetwork {
         let addresses = resolve(host, port)
             .await
             .map_err(|error| plain_io(&error))?;
-        let mut last = format!("{host} has no address");
-        for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(_) => return Ok(()),
-                Err(error) => last = plain_io(&error),
-            }
-        }
-        Err(last)
+        connect(&addresses).await
     }
 
     async fn http(&self, probe: &HttpProbe) -> Result<HttpAnswer, String> {
@@ -82,6 +75,18 @@ impl Network for GuestNetwork {
             body,
         })
     }
+}
+
+/// Good when one of them accepts.
+async fn connect(addresses: &[SocketAddr]) -> Result<(), String> {
+    let mut last = "no address".to_owned();
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(_) => return Ok(()),
+            Err(error) => last = plain_io(&error),
+        }
+    }
+    Err(last)
 }
 
 /// Addresses, `localhost` and `/etc/hosts` need no resolver. Only other names go to the C library's, which in a static
@@ -125,6 +130,8 @@ async fn client(probe: &HttpProbe) -> Result<reqwest::Client, String> {
     let addresses = resolve(host, port)
         .await
         .map_err(|error| plain_io(&error))?;
+    // Most attempts come before anything listens, and all that follows would cost a hundred times as much as this.
+    connect(&addresses).await?;
     // Loading the guest's certificates takes time, and fails where there are none: only for those who need them.
     let verify = url.scheme() == "https" && !probe.insecure;
     reqwest::Client::builder()
