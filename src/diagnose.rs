@@ -243,7 +243,9 @@ async fn probe(scene: &Scene<'_>, service: &Service, events: &Events) -> String 
                 Err(_) => format!("no answer within {}s", PROBE_LIMIT.as_secs()),
             }
         }
-        Probe::Healthy | Probe::Completed => return format!("{name}: see its container"),
+        Probe::Healthy | Probe::Completed | Probe::Up => {
+            return format!("{name}: see its container");
+        }
         Probe::Log(pattern) => return format!("{name}: waits for a line that matches {pattern}"),
     };
     format!("{name}: {}: {found}", service.probe)

@@ -94,7 +94,7 @@ async fn stages(
     let created = run
         .stage(
             Stage::Containers,
-            containers::create_all(loaded, plan, events),
+            containers::create_all(loaded, &bundle, plan, events),
         )
         .await?;
     let ready = run

@@ -75,7 +75,9 @@ impl Files {
                 _ => Err(Errno::XDEV),
             })
             .collect::<Result<_, _>>()?;
-        let (file, folders) = names.split_last().ok_or(Errno::NOENT)?;
+        let Some((file, folders)) = names.split_last() else {
+            return openat(&*self.root, ".", last, Mode::empty());
+        };
         let mut folder: Option<OwnedFd> = None;
         for name in folders {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -132,8 +134,17 @@ impl Files {
 
     /// The names in the root folder, sorted.
     pub fn names(&self) -> io::Result<Vec<String>> {
+        self.names_in(Path::new("."))
+    }
+
+    /// The names in a folder, sorted.
+    pub fn names_in(&self, folder: &Path) -> io::Result<Vec<String>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = openat(&*self.root, ".", flags, Mode::empty())?;
+        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let folder = match openat2(&*self.root, folder, flags, Mode::empty(), beneath) {
+            Err(Errno::NOSYS) => self.open_step_by_step(folder, flags),
+            other => other,
+        }?;
         let mut names = Vec::new();
         for entry in Dir::new(folder)? {
             let name = entry?.file_name().to_string_lossy().into_owned();

@@ -1,9 +1,10 @@
 //! Containers: loaded images become containers that are watched from then on.
 
+mod files;
 mod observer;
 mod stop;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -11,14 +12,16 @@ use anyhow::Context;
 use futures_util::future::{join_all, try_join_all};
 use tokio::time::Instant;
 
+pub use files::place_files;
 pub use observer::{Broken, Observer, Rules};
 pub use stop::{stop, stop_all, stop_one};
 
+use crate::bundle::Bundle;
 use crate::event::Events;
 use crate::failure::{Because, Fault, Reason, Stage};
 use crate::host::engine::{Engine, EngineError};
 use crate::images::LoadedImages;
-use crate::plan::{Condition, Container, Plan, secrets_among};
+use crate::plan::{Condition, Container, Network, Plan, secrets_among};
 
 /// The plan's containers, created and watched, none of them started by this run yet.
 pub struct CreatedContainers {
@@ -33,10 +36,13 @@ pub struct CreatedContainers {
 /// Creates all containers. They are started while their services are waited for, so that none is seen late.
 pub async fn create_all(
     images: LoadedImages,
+    bundle: &Bundle,
     plan: &Plan,
     events: &Events,
 ) -> Result<CreatedContainers, Fault> {
     let engine = images.engine;
+    place_files(bundle, plan).await?;
+    prepare(&*engine, plan).await?;
     let containers = plan
         .containers
         .iter()
@@ -55,6 +61,46 @@ pub async fn create_all(
         to_start: containers,
         events: events.clone(),
     })
+}
+
+/// Networks and volumes, which containers name when they are created: those of the plan as it has them, others as the
+/// engine makes them.
+async fn prepare(engine: &dyn Engine, plan: &Plan) -> Result<(), Fault> {
+    let named = plan
+        .all_containers()
+        .flat_map(|container| &container.networks);
+    let mut others = BTreeSet::new();
+    for attachment in named {
+        let is_defined = plan
+            .networks
+            .iter()
+            .any(|network| network.name == attachment.network);
+        if !is_defined {
+            others.insert(attachment.network.clone());
+        }
+    }
+    let others = others.into_iter().map(|name| Network {
+        name,
+        ..Network::default()
+    });
+    for network in plan.networks.iter().cloned().chain(others) {
+        engine
+            .ensure_network(&network)
+            .await
+            .map_err(|error| no_resource("network", &network.name, error))?;
+    }
+    for volume in &plan.volumes {
+        engine
+            .ensure_volume(volume)
+            .await
+            .map_err(|error| no_resource("volume", &volume.name, error))?;
+    }
+    Ok(())
+}
+
+fn no_resource(what: &str, name: &str, error: EngineError) -> Fault {
+    let reason = reason(&error);
+    Fault::new(reason, format!("cannot make {what} {name}: {error}"))
 }
 
 /// What is running now, as the stages run alone take it.
@@ -129,14 +175,17 @@ pub async fn create_and_start(
     start_one(engine, &container, events).await
 }
 
-fn cannot(verb: &str, container: &Container, error: EngineError) -> Fault {
-    let reason = match &error {
+fn reason(error: &EngineError) -> Reason {
+    match error {
         error if error.is_no_space() => Reason::NoSpace,
         EngineError::Refused { .. } => Reason::ContainerStartFailed,
         EngineError::Unreachable(_) | EngineError::Silent(_) => Reason::EngineUnavailable,
-    };
+    }
+}
+
+fn cannot(verb: &str, container: &Container, error: EngineError) -> Fault {
     Fault::new(
-        reason,
+        reason(&error),
         format!(
             "cannot {verb} container {} from image {}: {error}",
             container.name, container.image

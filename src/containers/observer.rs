@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::event::Events;
 use crate::failure::{Fault, Reason};
 use crate::host::engine::{Change, ContainerFacts, Engine, Health};
-use crate::plan::{Condition, Plan, Probe, Service, secrets_among};
+use crate::plan::{Condition, Container, Plan, Probe, Restart, Service, secrets_among};
 
 /// After the event stream broke, before it is asked for again.
 const RESUBSCRIBE_PAUSE: Duration = Duration::from_millis(500);
@@ -30,6 +30,8 @@ const DEATH_NOTICE: Duration = Duration::from_secs(1);
 pub struct Rule {
     /// Ending with status 0 is what it is for, or concerns nobody.
     may_complete: bool,
+    /// The same, unless it has a health check.
+    may_finish: bool,
     /// So many ends are tolerated if its restart policy starts it again.
     tolerated: u32,
 }
@@ -53,10 +55,12 @@ impl Rules {
                     .filter(|service| service.container.as_ref() == Some(&container.name))
             };
             let completes = |service: &Service| matches!(service.probe, Probe::Completed);
+            let is_up = |service: &Service| matches!(service.probe, Probe::Up);
             let rule = Rule {
                 may_complete: services().next().is_none()
                     || services().any(completes)
                     || awaited_to_complete(&container.name),
+                may_finish: services().all(is_up) && !restarts(container),
                 tolerated: services()
                     .map(|service| service.restarts)
                     .max()
@@ -71,6 +75,11 @@ impl Rules {
     pub fn for_server(name: &str) -> Self {
         Rules([(name.to_owned(), Rule::default())].into())
     }
+}
+
+/// Ended, it is started again, so an end is none that is meant.
+fn restarts(container: &Container) -> bool {
+    matches!(container.restart, Restart::Always | Restart::UnlessStopped)
 }
 
 /// Why a container cannot be waited for any longer.
@@ -252,7 +261,9 @@ fn breach(state: &Option<ContainerFacts>, rule: Rule) -> Option<How> {
     };
     let restarts = facts.restarts.try_into().unwrap_or(u32::MAX);
     let ended = matches!(facts.status.as_str(), "exited" | "dead");
-    if (ended && !(facts.exit_code == 0 && rule.may_complete)) || restarts > rule.tolerated {
+    let is_meant =
+        facts.exit_code == 0 && (rule.may_complete || (rule.may_finish && facts.health.is_none()));
+    if (ended && !is_meant) || restarts > rule.tolerated {
         return Some(How::Exited {
             exit_code: facts.exit_code,
             out_of_memory: facts.oom_killed,

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-use crate::plan::Container;
+use crate::plan::{Container, NamedVolume, Network};
 
 /// What a request to the engine may end in.
 #[derive(Debug)]
@@ -129,6 +129,11 @@ impl ContainerFacts {
         self.status == "exited" && self.exit_code == 0
     }
 
+    /// It ended with 0, and nothing was to tell whether it is healthy: a server would not have.
+    pub fn has_finished(&self) -> bool {
+        self.has_succeeded() && self.health.is_none()
+    }
+
     /// The last line that the health check printed.
     pub fn last_health_output(&self) -> String {
         let last = self.health_log.last();
@@ -140,7 +145,11 @@ impl ContainerFacts {
 
 #[async_trait]
 pub trait Containers {
-    /// Creates it, replacing a stale one of the same name; networks it names are created where missing.
+    /// Makes it where it is missing; one that must be there already is only looked for.
+    async fn ensure_network(&self, network: &Network) -> EngineResult<()>;
+    /// The same for a volume.
+    async fn ensure_volume(&self, volume: &NamedVolume) -> EngineResult<()>;
+    /// Creates it, replacing a stale one of the same name.
     async fn create(&self, container: &Container) -> EngineResult<()>;
     async fn start(&self, name: &str) -> EngineResult<()>;
     async fn stop(&self, name: &str, grace: Duration) -> EngineResult<()>;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::model::{Container, HttpProbe, MigrationTarget};
+use super::model::{Container, HttpProbe, MigrationTarget, PlacedFile};
 use super::secrets::mask_url_passwords;
 
 impl fmt::Debug for Container {
@@ -10,6 +10,14 @@ impl fmt::Debug for Container {
         f.debug_struct("Container")
             .field("name", &self.name)
             .field("image", &self.image)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for PlacedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlacedFile")
+            .field("path", &self.path)
             .finish_non_exhaustive()
     }
 }

@@ -1,10 +1,11 @@
 //! Bytes become a TOML document whose values know where they stand, or errors; whatever the bytes are, within bounds
 //! of time and stack.
 
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 use toml_parser::lexer::TokenKind;
 
 use super::error::{Findings, Place, PlanErrors};
+use super::node::{Entry, Item, Node, Spot};
 
 /// A plan is a page or two.
 pub(super) const MOST_BYTES: usize = 1 << 20;
@@ -40,10 +41,10 @@ pub(super) fn text<'b>(file: &str, bytes: &'b [u8]) -> Result<&'b str, PlanError
 }
 
 /// The document; what is no TOML goes to the findings, and then there is none.
-pub(super) fn parse<'t>(text: &'t str, findings: &Findings<'_>) -> Option<DeTable<'t>> {
+pub(super) fn parse(text: &str, findings: &Findings<'_>) -> Option<Node> {
     let at = |offset| Place {
         key: String::new(),
-        offset,
+        at: Spot { file: 0, offset },
     };
     if let Some(offset) = overlong_key(text) {
         findings.at(
@@ -70,7 +71,45 @@ pub(super) fn parse<'t>(text: &'t str, findings: &Findings<'_>) -> Option<DeTabl
         }
         last = Some(offset);
     }
-    errors.is_empty().then(|| document.into_inner())
+    errors
+        .is_empty()
+        .then(|| table(document.get_ref(), document.span().start))
+}
+
+fn table(table: &DeTable<'_>, offset: usize) -> Node {
+    let at = |offset| Spot { file: 0, offset };
+    let entry = |(name, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| Entry {
+        name: AsRef::<str>::as_ref(name.get_ref()).to_owned(),
+        at: at(name.span().start),
+        value: node(value),
+    };
+    let mut entries: Vec<Entry> = table.iter().map(entry).collect();
+    entries.sort_by_key(|entry| entry.at);
+    Node {
+        item: Item::Table(entries),
+        at: at(offset),
+    }
+}
+
+// As deep as the parser lets arrays, tables and keys nest.
+fn node(value: &toml::Spanned<DeValue<'_>>) -> Node {
+    let offset = value.span().start;
+    let item = match value.get_ref() {
+        DeValue::String(text) => Item::Text(text.clone().into_owned()),
+        DeValue::Integer(number) => {
+            let decimal = i128::from_str_radix(number.as_str(), number.radix());
+            Item::Integer(decimal.map_or_else(|_| number.to_string(), |n| n.to_string()))
+        }
+        DeValue::Float(number) => Item::Float(number.as_str().to_owned()),
+        DeValue::Boolean(value) => Item::Boolean(*value),
+        DeValue::Datetime(_) => Item::Date,
+        DeValue::Array(items) => Item::List(items.iter().map(node).collect()),
+        DeValue::Table(entries) => return table(entries, offset),
+    };
+    Node {
+        item,
+        at: Spot { file: 0, offset },
+    }
 }
 
 /// Where the dotted key with too many parts stands, if there is one.

@@ -3,6 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
+use super::node::Spot;
+
 /// Errors kept of one plan; a file that is no plan at all would otherwise drown the consoles.
 pub(super) const MOST_ERRORS: usize = 200;
 
@@ -64,13 +66,12 @@ impl fmt::Display for PlanErrors {
 
 impl std::error::Error for PlanErrors {}
 
-/// Where something stands in the plan's text.
+/// Where something stands in the plan's text, or in that of a Compose file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
     /// The path of keys that leads to it.
     pub key: String,
-    /// Of its first byte.
-    pub offset: usize,
+    pub at: Spot,
 }
 
 /// A value and where it stands.
@@ -84,8 +85,11 @@ pub(super) struct At<T> {
 pub(super) struct Findings<'a> {
     file: &'a str,
     text: &'a str,
+    /// The Compose files' names and texts.
+    others: RefCell<Vec<(String, String)>>,
     errors: RefCell<Vec<PlanError>>,
     omitted: Cell<usize>,
+    notes: RefCell<Vec<String>>,
 }
 
 impl<'a> Findings<'a> {
@@ -93,25 +97,67 @@ impl<'a> Findings<'a> {
         Findings {
             file,
             text,
+            others: RefCell::default(),
             errors: RefCell::default(),
             omitted: Cell::new(0),
+            notes: RefCell::default(),
         }
     }
 
-    /// Something in the plan itself.
+    /// A further file in which something may stand, and its number.
+    pub fn add_file(&self, name: &str, text: &str) -> usize {
+        let mut others = self.others.borrow_mut();
+        others.push((name.to_owned(), text.to_owned()));
+        others.len()
+    }
+
+    pub fn file_name(&self, file: usize) -> String {
+        match file.checked_sub(1) {
+            None => self.file.to_owned(),
+            Some(index) => self.others.borrow()[index].0.clone(),
+        }
+    }
+
+    /// Something in the plan itself, or in a Compose file.
     pub fn at(&self, place: &Place, message: impl fmt::Display) {
         // The position is looked for only while there is room, so that a huge broken file costs no more than a small one.
         if self.is_full() {
             return self.omitted.set(self.omitted.get() + 1);
         }
-        let (line, column) = line_and_column(self.text, place.offset);
+        let (line, column) = self.line_and_column(place.at);
         self.add(PlanError {
-            file: self.file.to_owned(),
+            file: self.file_name(place.at.file),
             line: Some(line),
             column: Some(column),
             key: place.key.clone(),
             message: message.to_string(),
         });
+    }
+
+    fn line_and_column(&self, at: Spot) -> (usize, usize) {
+        match at.file.checked_sub(1) {
+            None => line_and_column(self.text, at.offset),
+            Some(index) => line_and_column(&self.others.borrow()[index].1, at.offset),
+        }
+    }
+
+    /// `FILE:LINE`, to point at one place in a message about another.
+    pub fn named(&self, at: Spot) -> String {
+        let (line, _) = self.line_and_column(at);
+        format!("{}:{line}", self.file_name(at.file))
+    }
+
+    /// What is no error and still worth a line.
+    pub fn note(&self, at: Spot, message: impl fmt::Display) {
+        let note = format!("{}: {message}", self.named(at));
+        let mut notes = self.notes.borrow_mut();
+        if notes.len() < MOST_ERRORS && !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+
+    pub fn take_notes(&self) -> Vec<String> {
+        self.notes.take()
     }
 
     /// Something about a file as a whole, or in a line of another one.
@@ -235,7 +281,7 @@ mod tests {
         findings.in_file("build.env", Some(1), "bad");
         let place = |offset| Place {
             key: "k".into(),
-            offset,
+            at: Spot { file: 0, offset },
         };
         findings.at(&place(2), "second");
         findings.at(&place(0), "first");
@@ -250,7 +296,8 @@ mod tests {
         let findings = Findings::new("plan", "");
         for number in 0..MOST_ERRORS + 3 {
             let key = number.to_string();
-            findings.at(&Place { key, offset: 0 }, "bad");
+            let at = Spot::default();
+            findings.at(&Place { key, at }, "bad");
         }
         let errors = findings.finish().unwrap_err();
         assert_eq!(errors.iter().count(), MOST_ERRORS);

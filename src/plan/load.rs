@@ -97,6 +97,9 @@ pub async fn load(bundle: &Bundle, outer: OuterPlan, events: &Events) -> Result<
     .because(Reason::BundleCorrupt)??;
     events.masker.publish(plan.names());
     events.masker.add(plan.secrets());
+    for note in &plan.notes {
+        events.line(format!("note: {note}"));
+    }
     events.emit(Event::Plan {
         power_off: plan.finish.power_off,
         run_timeout_s: plan.run.timeout.as_secs_f64(),

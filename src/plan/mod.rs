@@ -3,6 +3,7 @@
 //! bytes → `document` → `raw` (mirrors the file) → `resolve` (references, defaults) → [`Plan`]. What is wrong on the way
 //! is collected, not thrown, so that one run shows every error.
 
+mod compose;
 mod debug;
 mod document;
 mod effective;
@@ -10,10 +11,13 @@ pub mod env_file;
 mod error;
 mod load;
 mod model;
+mod networks;
+mod node;
 mod raw;
 mod reader;
 mod resolve;
 mod secrets;
+mod settings;
 mod syntax;
 mod table;
 
@@ -79,13 +83,16 @@ pub fn parse(
     let text = document::text(source.name, source.bytes)?;
     let findings = error::Findings::new(source.name, text);
     let plan = document::parse(text, &findings).map(|document| {
-        resolve::resolve(
+        let raw = compose::joined(
             raw::read(&document, &findings),
             &findings,
             files,
             environment,
-        )
+        );
+        resolve::resolve(raw, &findings, files, environment)
     });
+    let notes = findings.take_notes();
     findings.finish()?;
-    Ok(plan.expect("where there is no document there are findings"))
+    let plan = plan.expect("where there is no document there are findings");
+    Ok(Plan { notes, ..plan })
 }

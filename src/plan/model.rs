@@ -8,6 +8,9 @@ use std::time::Duration;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
+pub use super::networks::*;
+pub use super::settings::*;
+
 /// Default label of the bundle's volume.
 pub const DEFAULT_LABEL: &str = "STACKBUNDLE";
 /// How long the bundle's device may take to appear.
@@ -36,15 +39,55 @@ pub struct Plan {
     pub bundle: BundleSource,
     pub engine: Engine,
     pub images: Images,
+    /// Files of the bundle, or texts, that containers mount: they must outlive it.
+    pub files: Vec<PlacedFile>,
+    pub networks: Vec<Network>,
+    pub volumes: Vec<NamedVolume>,
     /// Sorted so that each comes after those it depends on.
     pub containers: Vec<Container>,
     pub wait: Wait,
     pub migrations: Vec<Migration>,
     pub smoke: Option<Smoke>,
     pub finish: Finish,
+    /// What is no error and still worth a line.
+    pub notes: Vec<String>,
+}
+
+/// A file or folder of the guest that is made before the containers are.
+#[derive(Clone)]
+pub struct PlacedFile {
+    pub path: PathBuf,
+    pub content: PlacedContent,
+    /// Permissions; None: as they are in the bundle, or 0644.
+    pub mode: Option<u32>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    /// What is to be masked of it, if its content is a secret.
+    pub secret: Option<String>,
+}
+
+#[derive(Clone)]
+pub enum PlacedContent {
+    /// A file or folder of the bundle.
+    Bundle(PathBuf),
+    Text(String),
+    /// A folder that containers write to; what is in it stays.
+    Folder,
 }
 
 impl Plan {
+    /// Those of `[containers]`, of migrations and of the smoke test.
+    pub fn all_containers(&self) -> impl Iterator<Item = &Container> {
+        let of_migrations = self.migrations.iter();
+        let of_migrations = of_migrations.filter_map(|migration| match &migration.target {
+            MigrationTarget::OneShot(container) => Some(&**container),
+            MigrationTarget::Exec { .. } => None,
+        });
+        let of_smoke = self.smoke.iter();
+        let of_smoke = of_smoke.filter_map(|smoke| smoke.container.as_ref());
+        self.containers.iter().chain(of_migrations).chain(of_smoke)
+    }
+
     /// The names by which containers, services and migrations are spoken of.
     pub fn names(&self) -> Vec<String> {
         let of_smoke = self.smoke.iter();
@@ -113,30 +156,25 @@ pub struct Container {
     pub tmpfs: Vec<String>,
     pub ports: Vec<Port>,
     pub network_mode: Option<String>,
-    /// Network name and this container's further names on it.
-    pub networks: Vec<(String, Vec<String>)>,
+    pub networks: Vec<Attachment>,
     /// `HOST:IP`, as the engine takes them.
     pub extra_hosts: Vec<String>,
     pub depends_on: Vec<(String, Condition)>,
     pub healthcheck: Option<Healthcheck>,
-    /// Bytes.
-    pub shm_size: Option<u64>,
-    /// Bytes.
-    pub mem_limit: Option<u64>,
-    pub ulimits: Vec<Ulimit>,
     pub user: Option<String>,
     pub working_dir: Option<String>,
     pub hostname: Option<String>,
-    pub privileged: bool,
-    pub read_only: bool,
-    pub init: Option<bool>,
-    pub cap_add: Vec<String>,
-    pub cap_drop: Vec<String>,
-    pub security_opt: Vec<String>,
     pub restart: Restart,
     pub stop_grace_period: Duration,
     pub stop_signal: Option<String>,
     pub labels: BTreeMap<String, String>,
+    /// `host`, `shareable`, `container:NAME`, ….
+    pub ipc: Option<String>,
+    /// `host`, or `container:NAME`.
+    pub pid: Option<String>,
+    /// `NAME[:ro]` of the containers whose mounts it has too.
+    pub volumes_from: Vec<String>,
+    pub settings: Settings,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +184,12 @@ pub struct Volume {
     pub read_only: bool,
     /// `rprivate`, `rshared`, … of a bind mount.
     pub propagation: Option<String>,
+    /// A new volume stays empty, whatever the image has there.
+    pub nocopy: bool,
+    /// The part of a named volume that is mounted.
+    pub subpath: Option<String>,
+    /// `z` or `Z`: relabelled for SELinux.
+    pub selinux: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -243,6 +287,9 @@ pub enum Probe {
     Healthy,
     /// The container ended with status 0.
     Completed,
+    /// As `docker compose up --wait` has it: healthy if there is a health check, the image's included; else running for
+    /// a short while, or ended with status 0.
+    Up,
 }
 
 impl fmt::Display for Probe {
@@ -254,6 +301,7 @@ impl fmt::Display for Probe {
             Probe::Log(pattern) => write!(f, "log {pattern}"),
             Probe::Healthy => f.write_str("healthy"),
             Probe::Completed => f.write_str("completed"),
+            Probe::Up => f.write_str("up"),
         }
     }
 }

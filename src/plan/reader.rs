@@ -1,15 +1,14 @@
-//! TOML values become typed ones: what has another type goes to the findings, and reading goes on.
-
-use toml::de::DeValue;
+//! A document's values become typed ones: what has another type goes to the findings, and reading goes on.
 
 use super::error::{At, Findings, Place};
+use super::node::{Item, Node};
 use super::table::{Table, entries_of};
 
 /// One value of the document.
 #[derive(Clone)]
 pub(super) struct Value<'a> {
     pub place: Place,
-    pub(super) item: &'a DeValue<'a>,
+    pub(super) item: &'a Item,
     pub(super) findings: &'a Findings<'a>,
 }
 
@@ -33,13 +32,14 @@ impl<'a> Value<'a> {
 
     fn describe(&self) -> String {
         match self.item {
-            DeValue::String(text) => format!("string {}", quoted(text)),
-            DeValue::Integer(number) => format!("integer {}", shortened(&number.to_string())),
-            DeValue::Float(number) => format!("float {}", shortened(number.as_str())),
-            DeValue::Boolean(value) => format!("boolean {value}"),
-            DeValue::Datetime(_) => "a date".to_owned(),
-            DeValue::Array(_) => "an array".to_owned(),
-            DeValue::Table(_) => "a table".to_owned(),
+            Item::Null | Item::Reset | Item::Override(_) => "nothing".to_owned(),
+            Item::Text(text) => format!("string {}", quoted(text)),
+            Item::Integer(number) => format!("integer {}", shortened(number)),
+            Item::Float(number) => format!("float {}", shortened(number)),
+            Item::Boolean(value) => format!("boolean {value}"),
+            Item::Date => "a date".to_owned(),
+            Item::List(_) => "an array".to_owned(),
+            Item::Table(_) => "a table".to_owned(),
         }
     }
 
@@ -51,20 +51,34 @@ impl<'a> Value<'a> {
     }
 
     pub fn is_table(&self) -> bool {
-        self.item.is_table()
+        matches!(self.item, Item::Table(_))
     }
 
     pub fn is_array(&self) -> bool {
-        self.item.is_array()
+        matches!(self.item, Item::List(_))
+    }
+
+    pub fn is_null(&self) -> bool {
+        matches!(self.item, Item::Null)
     }
 
     pub fn as_str(&self) -> Option<&'a str> {
-        self.item.as_str()
+        match self.item {
+            Item::Text(text) => Some(text),
+            _ => None,
+        }
     }
 
     pub fn as_integer(&self) -> Option<i64> {
-        let number = self.item.as_integer()?;
-        i64::from_str_radix(number.as_str(), number.radix()).ok()
+        match self.item {
+            Item::Integer(number) => number.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// In a Compose file a variable may stand for any value, and what it brings is a text.
+    fn as_text_of_compose(&self) -> Option<&'a str> {
+        self.as_str().filter(|_| self.place.at.file != 0)
     }
 
     pub fn string(&self) -> Option<String> {
@@ -78,9 +92,11 @@ impl<'a> Value<'a> {
     }
 
     pub fn boolean(&self) -> Option<bool> {
-        self.item
-            .as_bool()
-            .or_else(|| self.unexpected("`true` or `false`"))
+        let boolean = match self.item {
+            Item::Boolean(value) => Some(*value),
+            _ => self.as_text_of_compose().and_then(boolean_word),
+        };
+        boolean.or_else(|| self.unexpected("`true` or `false`"))
     }
 
     /// A whole number within bounds.
@@ -89,7 +105,9 @@ impl<'a> Value<'a> {
         expected: &str,
         bounds: std::ops::RangeInclusive<i64>,
     ) -> Option<T> {
+        let of_text = || self.as_text_of_compose()?.parse().ok();
         self.as_integer()
+            .or_else(of_text)
             .filter(|number| bounds.contains(number))
             .and_then(|number| T::try_from(number).ok())
             .or_else(|| self.unexpected(expected))
@@ -129,14 +147,9 @@ impl<'a> Value<'a> {
     /// A scalar as text, the way Compose passes it to a container. Never printed: it may be a secret.
     pub fn scalar(&self) -> Option<String> {
         match self.item {
-            DeValue::String(_) => return self.string(),
-            DeValue::Boolean(value) => return Some(value.to_string()),
-            DeValue::Float(number) => return Some(number.as_str().to_owned()),
-            DeValue::Integer(number) => {
-                if let Ok(number) = i128::from_str_radix(number.as_str(), number.radix()) {
-                    return Some(number.to_string());
-                }
-            }
+            Item::Text(_) => return self.string(),
+            Item::Boolean(value) => return Some(value.to_string()),
+            Item::Float(number) | Item::Integer(number) => return Some(number.clone()),
             _ => {}
         }
         let found = self.item.type_str();
@@ -147,15 +160,15 @@ impl<'a> Value<'a> {
     }
 
     pub fn list(&self) -> Option<Vec<Value<'a>>> {
-        let Some(items) = self.item.as_array() else {
+        let Item::List(items) = self.item else {
             return self.unexpected("a list");
         };
-        let child = |(index, item): (usize, &'a toml::Spanned<DeValue<'a>>)| Value {
+        let child = |(index, node): (usize, &'a Node)| Value {
             place: Place {
                 key: format!("{}[{index}]", self.place.key),
-                offset: item.span().start,
+                at: node.at,
             },
-            item: item.get_ref(),
+            item: &node.item,
             findings: self.findings,
         };
         Some(items.iter().enumerate().map(child).collect())
@@ -176,7 +189,7 @@ impl<'a> Value<'a> {
 
     /// A table with keys of the user's choice, in the order of the file. Each comes with the place of its name.
     pub fn entries(&self) -> Option<Vec<(At<String>, Value<'a>)>> {
-        let Some(table) = self.item.as_table() else {
+        let Item::Table(table) = self.item else {
             return self.not_a_table();
         };
         Some(entries_of(table, &self.place, self.findings))
@@ -184,10 +197,20 @@ impl<'a> Value<'a> {
 
     /// A table with fixed keys: `read` asks for those it knows, the others are errors.
     pub fn table<R>(&self, read: impl FnOnce(&Table<'a>) -> R) -> Option<R> {
-        let Some(table) = self.item.as_table() else {
-            return self.not_a_table();
+        let table = match self.item {
+            Item::Table(entries) => entries.as_slice(),
+            Item::Null => &[],
+            _ => return self.not_a_table(),
         };
         Some(Table::read(table, self.place.clone(), self.findings, read))
+    }
+}
+
+fn boolean_word(word: &str) -> Option<bool> {
+    match word.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "y" | "on" => Some(true),
+        "false" | "no" | "n" | "off" => Some(false),
+        _ => None,
     }
 }
 

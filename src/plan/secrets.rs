@@ -173,6 +173,11 @@ impl Plan {
         for container in &self.containers {
             secrets.container(container);
         }
+        for content in self.files.iter().filter_map(|file| file.secret.as_ref()) {
+            // As it stands, and as a program reads it.
+            secrets.add(content);
+            content.lines().for_each(|line| secrets.add(line.trim()));
+        }
         for service in &self.wait.services {
             secrets.probe(&service.probe);
         }

@@ -1,23 +1,22 @@
-//! TOML tables become typed values: what nobody asked for in a table with fixed keys goes to the findings.
+//! Tables become typed values: what nobody asked for in a table with fixed keys goes to the findings.
 
 use std::cell::RefCell;
 
-use toml::de::DeTable;
-
 use super::error::{At, Findings, Place, suggestion};
+use super::node::{Entry, Item};
 use super::reader::{Value, joined};
 
 /// A table with fixed keys, of which it remembers those asked for.
 pub(super) struct Table<'a> {
     pub place: Place,
-    items: &'a DeTable<'a>,
+    items: &'a [Entry],
     known: RefCell<Vec<&'static str>>,
     findings: &'a Findings<'a>,
 }
 
 impl<'a> Table<'a> {
     pub fn read<R>(
-        items: &'a DeTable<'a>,
+        items: &'a [Entry],
         place: Place,
         findings: &'a Findings<'a>,
         read: impl FnOnce(&Table<'a>) -> R,
@@ -31,7 +30,9 @@ impl<'a> Table<'a> {
         let result = read(&table);
         let known = table.known.into_inner();
         for (name, value) in entries_of(items, &table.place, findings) {
-            if !known.contains(&name.value.as_str()) {
+            // Compose leaves such keys to whoever writes the file.
+            let is_extension = name.place.at.file != 0 && name.value.starts_with("x-");
+            if !is_extension && !known.contains(&name.value.as_str()) {
                 let place = Place {
                     key: value.place.key,
                     ..name.place
@@ -50,16 +51,26 @@ impl<'a> Table<'a> {
     }
 
     pub fn has(&self, key: &str) -> bool {
-        self.items.contains_key(key)
+        self.present(key).is_some()
     }
 
     /// Where a key that is there stands.
     pub fn place_of(&self, key: &str) -> Option<Place> {
-        let (name, _) = self.items.get_key_value(key)?;
         Some(Place {
             key: joined(&self.place.key, key),
-            offset: name.span().start,
+            at: self.present(key)?.at,
         })
+    }
+
+    /// In YAML, a key without a value is as good as none.
+    fn present(&self, key: &str) -> Option<&'a Entry> {
+        let entry = self.items.iter().find(|entry| entry.name == key)?;
+        (!matches!(entry.value.item, Item::Null)).then_some(entry)
+    }
+
+    /// The keys that were asked for so far.
+    pub fn asked(&self) -> Vec<&'static str> {
+        self.known.borrow().clone()
     }
 
     pub fn get(&self, key: &'static str) -> Option<Value<'a>> {
@@ -67,13 +78,13 @@ impl<'a> Table<'a> {
         if !known.contains(&key) {
             known.push(key);
         }
-        let item = self.items.get(key)?;
+        let node = &self.present(key)?.value;
         Some(Value {
             place: Place {
                 key: joined(&self.place.key, key),
-                offset: item.span().start,
+                at: node.at,
             },
-            item: item.get_ref(),
+            item: &node.item,
             findings: self.findings,
         })
     }
@@ -111,36 +122,32 @@ impl<'a> Table<'a> {
 }
 
 pub(super) fn entries_of<'a>(
-    table: &'a DeTable<'a>,
+    table: &'a [Entry],
     parent: &Place,
     findings: &'a Findings<'a>,
 ) -> Vec<(At<String>, Value<'a>)> {
-    let mut entries: Vec<_> = table
-        .iter()
-        .map(|(name, item)| {
-            let key = joined(&parent.key, name.get_ref());
-            let name = At {
-                value: name.get_ref().to_string(),
-                place: Place {
-                    key: key.clone(),
-                    offset: name.span().start,
-                },
-            };
-            let place = Place {
-                key,
-                offset: item.span().start,
-            };
-            let item = item.get_ref();
-            (
-                name,
-                Value {
-                    place,
-                    item,
-                    findings,
-                },
-            )
-        })
-        .collect();
-    entries.sort_by_key(|(name, _)| name.place.offset);
-    entries
+    let entry = |entry: &'a Entry| {
+        let key = joined(&parent.key, &entry.name);
+        let name = At {
+            value: entry.name.clone(),
+            place: Place {
+                key: key.clone(),
+                at: entry.at,
+            },
+        };
+        let place = Place {
+            key,
+            at: entry.value.at,
+        };
+        let item = &entry.value.item;
+        (
+            name,
+            Value {
+                place,
+                item,
+                findings,
+            },
+        )
+    };
+    table.iter().map(entry).collect()
 }

@@ -101,7 +101,9 @@ impl Probe {
     /// would leave its command running, and a hung one would be joined by another with each attempt.
     fn ends_by_itself(&self) -> bool {
         match self {
-            Probe::Healthy | Probe::Completed | Probe::Log(_) | Probe::Exec { .. } => true,
+            Probe::Healthy | Probe::Completed | Probe::Up | Probe::Log(_) | Probe::Exec { .. } => {
+                true
+            }
             Probe::Tcp { .. } | Probe::Http(_) => false,
         }
     }

@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use guestbake::host::engine::*;
 use guestbake::host::probes::{HttpAnswer, Network};
-use guestbake::plan::{Container, HttpProbe};
+use guestbake::plan::{self, Container, HttpProbe, NamedVolume};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, sleep};
 
@@ -72,6 +72,14 @@ impl Images for FakeEngine {
 
 #[async_trait]
 impl Containers for FakeEngine {
+    async fn ensure_network(&self, _: &plan::Network) -> EngineResult<()> {
+        Ok(())
+    }
+
+    async fn ensure_volume(&self, _: &NamedVolume) -> EngineResult<()> {
+        Ok(())
+    }
+
     async fn create(&self, _: &Container) -> EngineResult<()> {
         Ok(())
     }

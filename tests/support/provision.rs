@@ -95,7 +95,9 @@ impl Provision {
 
     /// Puts a file into the bundle, or replaces it.
     pub fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
-        fs::write(self.bundle().join(name), content).expect("a file of the bundle");
+        let path = self.bundle().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder of the bundle");
+        fs::write(path, content).expect("a file of the bundle");
         self
     }
 

@@ -3,38 +3,41 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, EndpointSettings,
-    HealthConfig, HealthStatusEnum, HostConfig, NetworkCreateRequest, NetworkingConfig,
-    PortBinding, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, HealthConfig,
+    HealthStatusEnum, HostConfig, Mount, MountType, MountVolumeOptions, PortBinding, RestartPolicy,
+    RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
 
-use super::{CHANGE_LIMIT, DockerEngine, QUERY_LIMIT, bounded, if_found};
-use crate::host::engine::{ContainerFacts, Containers, EngineError, EngineResult, Health};
-use crate::plan::{Container, Healthcheck, Port, Restart, Volume, VolumeSource};
+use super::{CHANGE_LIMIT, DockerEngine, QUERY_LIMIT, bounded, if_found, networks, settings};
+use crate::host::engine::{ContainerFacts, Containers, EngineResult, Health};
+use crate::plan::{
+    Container, Healthcheck, NamedVolume, Network, Port, Restart, Volume, VolumeSource,
+};
 
 #[async_trait]
 impl Containers for DockerEngine {
     async fn create(&self, container: &Container) -> EngineResult<()> {
         self.remove(&container.name).await?;
-        for (network, _) in &container.networks {
-            self.ensure_network(network).await?;
-        }
-        let options = CreateContainerOptionsBuilder::default()
-            .name(&container.name)
-            .build();
+        let options = CreateContainerOptionsBuilder::default().name(&container.name);
+        let options = match &container.settings.platform {
+            Some(platform) => options.platform(platform),
+            None => options,
+        };
+        let options = options.build();
         let request = self
             .docker
             .create_container(Some(options), create_body(container));
         bounded(CHANGE_LIMIT, request).await?;
         // Engines before API 1.44 take one network at creation and the others only afterwards.
-        for (network, aliases) in container.networks.iter().skip(1) {
+        for attachment in container.networks.iter().skip(1) {
             let request = bollard::models::NetworkConnectRequest {
                 container: container.name.clone(),
-                endpoint_config: Some(endpoint(&container.name, aliases)),
+                endpoint_config: Some(networks::endpoint(&container.name, attachment)),
             };
+            let network = &attachment.network;
             bounded(CHANGE_LIMIT, self.docker.connect_network(network, request)).await?;
         }
         Ok(())
@@ -57,27 +60,17 @@ impl Containers for DockerEngine {
         if_found(bounded(CHANGE_LIMIT, request).await).map(|_| ())
     }
 
+    async fn ensure_network(&self, network: &Network) -> EngineResult<()> {
+        networks::ensure_network(self, network).await
+    }
+
+    async fn ensure_volume(&self, volume: &NamedVolume) -> EngineResult<()> {
+        networks::ensure_volume(self, volume).await
+    }
+
     async fn container(&self, name: &str) -> EngineResult<Option<ContainerFacts>> {
         let answer = bounded(QUERY_LIMIT, self.docker.inspect_container(name, None)).await;
         Ok(if_found(answer)?.map(facts))
-    }
-}
-
-impl DockerEngine {
-    async fn ensure_network(&self, name: &str) -> EngineResult<()> {
-        let found = bounded(QUERY_LIMIT, self.docker.inspect_network(name, None)).await;
-        if if_found(found)?.is_some() {
-            return Ok(());
-        }
-        let request = NetworkCreateRequest {
-            name: name.to_owned(),
-            ..Default::default()
-        };
-        match bounded(CHANGE_LIMIT, self.docker.create_network(request)).await {
-            // Another container, starting side by side, was quicker.
-            Err(EngineError::Refused { status: 409, .. }) => Ok(()),
-            answer => answer.map(|_| ()),
-        }
     }
 }
 
@@ -100,7 +93,7 @@ fn create_body(container: &Container) -> ContainerCreateBody {
         .filter(|volume| volume.source == VolumeSource::Anonymous)
         .map(|volume| volume.target.clone())
         .collect();
-    ContainerCreateBody {
+    let mut body = ContainerCreateBody {
         image: Some(c.image.clone()),
         cmd: c.command.clone(),
         entrypoint: c.entrypoint.clone(),
@@ -119,55 +112,29 @@ fn create_body(container: &Container) -> ContainerCreateBody {
         stop_timeout: Some(c.stop_grace_period.as_secs() as i64),
         user: c.user.clone(),
         working_dir: c.working_dir.clone(),
-        networking_config: c
-            .networks
-            .first()
-            .map(|(network, aliases)| NetworkingConfig {
-                endpoints_config: Some([(network.clone(), endpoint(&c.name, aliases))].into()),
-            }),
+        networking_config: networks::at_creation(c),
         host_config: Some(HostConfig {
             binds: Some(c.volumes.iter().filter_map(bind).collect()),
             port_bindings: Some(bindings),
             network_mode: c
                 .network_mode
                 .clone()
-                .or_else(|| c.networks.first().map(|(network, _)| network.clone())),
+                .or_else(|| c.networks.first().map(|a| a.network.clone())),
             extra_hosts: Some(c.extra_hosts.clone()),
             tmpfs: Some(c.tmpfs.iter().map(|mount| tmpfs(mount)).collect()),
-            shm_size: c.shm_size.map(|bytes| bytes as i64),
-            memory: c.mem_limit.map(|bytes| bytes as i64),
-            ulimits: Some(
-                c.ulimits
-                    .iter()
-                    .map(|limit| ResourcesUlimits {
-                        name: Some(limit.name.clone()),
-                        soft: Some(limit.soft),
-                        hard: Some(limit.hard),
-                    })
-                    .collect(),
-            ),
-            privileged: Some(c.privileged),
-            readonly_rootfs: Some(c.read_only),
-            init: c.init,
-            cap_add: Some(c.cap_add.clone()),
-            cap_drop: Some(c.cap_drop.clone()),
-            security_opt: Some(c.security_opt.clone()),
+            mounts: Some(c.volumes.iter().filter_map(mount).collect()),
+            ipc_mode: c.ipc.clone(),
+            pid_mode: c.pid.clone(),
+            volumes_from: (!c.volumes_from.is_empty()).then(|| c.volumes_from.clone()),
             restart_policy: Some(restart_policy(c.restart)),
             // Never: the logs of a container that died are the evidence.
             auto_remove: Some(false),
             ..Default::default()
         }),
         ..Default::default()
-    }
-}
-
-/// A container answers to its own name on each of its networks, as a Compose service does.
-fn endpoint(name: &str, aliases: &[String]) -> EndpointSettings {
-    let names = std::iter::once(name.to_owned()).chain(aliases.iter().cloned());
-    EndpointSettings {
-        aliases: Some(names.collect()),
-        ..Default::default()
-    }
+    };
+    settings::apply(&c.settings, &mut body);
+    body
 }
 
 fn binding(port: &Port) -> PortBinding {
@@ -180,21 +147,44 @@ fn binding(port: &Port) -> PortBinding {
 /// The engine's `SOURCE:TARGET:OPTIONS`; as with Compose's short syntax a missing source is created.
 fn bind(volume: &Volume) -> Option<String> {
     let source = match &volume.source {
-        VolumeSource::Named(name) => name.clone(),
+        VolumeSource::Named(name) if volume.subpath.is_none() => name.clone(),
         VolumeSource::Bind(path) => path.display().to_string(),
-        VolumeSource::Anonymous => return None,
+        VolumeSource::Named(_) | VolumeSource::Anonymous => return None,
     };
     let mut options: Vec<&str> = Vec::new();
     if volume.read_only {
         options.push("ro");
     }
     options.extend(volume.propagation.as_deref());
+    options.extend(volume.selinux.as_deref());
+    if volume.nocopy {
+        options.push("nocopy");
+    }
     let suffix = if options.is_empty() {
         String::new()
     } else {
         format!(":{}", options.join(","))
     };
     Some(format!("{source}:{}{suffix}", volume.target))
+}
+
+/// What `SOURCE:TARGET` cannot say: a part of a volume.
+fn mount(volume: &Volume) -> Option<Mount> {
+    let (VolumeSource::Named(name), Some(_)) = (&volume.source, &volume.subpath) else {
+        return None;
+    };
+    Some(Mount {
+        target: Some(volume.target.clone()),
+        source: Some(name.clone()),
+        typ: Some(MountType::VOLUME),
+        read_only: Some(volume.read_only),
+        volume_options: Some(MountVolumeOptions {
+            no_copy: Some(volume.nocopy),
+            subpath: volume.subpath.clone(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    })
 }
 
 fn tmpfs(mount: &str) -> (String, String) {

@@ -3,7 +3,9 @@
 mod containers;
 mod exec;
 mod images;
+mod networks;
 mod observation;
+mod settings;
 
 use std::future::Future;
 use std::sync::Arc;

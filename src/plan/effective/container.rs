@@ -1,10 +1,18 @@
 //! A container's keys as TOML; those that were not given and have no default stay out.
 
+use std::collections::BTreeSet;
+
+use super::settings::{by_name, list_or_nothing, put_settings};
 use super::toml_text::{TomlText, duration, inline, text, texts};
 use crate::plan::model::*;
 
 /// `header` is the path of the table that the keys are put into.
-pub fn put_container(out: &mut TomlText, header: &str, container: &Container) {
+pub fn put_container(
+    out: &mut TomlText,
+    header: &str,
+    container: &Container,
+    containers: &BTreeSet<&str>,
+) {
     out.text("image", &container.image);
     // An empty one is not the same as none: it takes the image's away.
     out.optional(
@@ -34,11 +42,10 @@ pub fn put_container(out: &mut TomlText, header: &str, container: &Container) {
     out.texts("ports", &ports);
     out.optional_text("network_mode", container.network_mode.as_ref());
     if !container.networks.is_empty() {
-        let network = |(name, aliases): &(String, Vec<String>)| {
-            let aliases = inline([("aliases".to_owned(), texts(aliases))]);
-            (name.clone(), aliases)
-        };
-        out.key("networks", inline(container.networks.iter().map(network)));
+        out.key(
+            "networks",
+            inline(container.networks.iter().map(attachment)),
+        );
     }
     out.texts("extra_hosts", &container.extra_hosts);
     if !container.depends_on.is_empty() {
@@ -51,25 +58,18 @@ pub fn put_container(out: &mut TomlText, header: &str, container: &Container) {
     if let Some(healthcheck) = &container.healthcheck {
         out.key("healthcheck", health(healthcheck));
     }
-    out.optional("shm_size", container.shm_size);
-    out.optional("mem_limit", container.mem_limit);
-    if !container.ulimits.is_empty() {
-        let limit = |limit: &Ulimit| {
-            let numbers = [("soft", limit.soft), ("hard", limit.hard)];
-            let numbers = numbers.map(|(name, number)| (name.to_owned(), number.to_string()));
-            (limit.name.clone(), inline(numbers))
-        };
-        out.key("ulimits", inline(container.ulimits.iter().map(limit)));
-    }
     out.optional_text("user", container.user.as_ref());
     out.optional_text("working_dir", container.working_dir.as_ref());
     out.optional_text("hostname", container.hostname.as_ref());
-    out.key("privileged", container.privileged);
-    out.key("read_only", container.read_only);
-    out.optional("init", container.init);
-    out.texts("cap_add", &container.cap_add);
-    out.texts("cap_drop", &container.cap_drop);
-    out.texts("security_opt", &container.security_opt);
+    out.optional_text("ipc", container.ipc.as_ref());
+    out.optional_text("pid", container.pid.as_ref());
+    let from = |from: &String| match from.split(':').next() {
+        Some(name) if containers.contains(name) => from.clone(),
+        _ => format!("container:{from}"),
+    };
+    let volumes_from: Vec<String> = container.volumes_from.iter().map(from).collect();
+    out.texts("volumes_from", &volumes_from);
+    put_settings(out, &container.settings);
     out.text("restart", &restart(container.restart));
     out.duration("stop_grace_period", container.stop_grace_period);
     out.optional_text("stop_signal", container.stop_signal.as_ref());
@@ -87,11 +87,46 @@ fn volume(volume: &Volume) -> String {
     keys.extend(source.map(|source| ("source".to_owned(), text(&source))));
     keys.push(("target".to_owned(), text(&volume.target)));
     keys.push(("read_only".to_owned(), volume.read_only.to_string()));
-    if let Some(propagation) = &volume.propagation {
-        let bind = inline([("propagation".to_owned(), text(propagation))]);
-        keys.push(("bind".to_owned(), bind));
+    let bind = [
+        ("propagation", &volume.propagation),
+        ("selinux", &volume.selinux),
+    ];
+    let bind: Vec<_> = bind
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), text(value.as_ref()?))))
+        .collect();
+    let nocopy = volume
+        .nocopy
+        .then(|| ("nocopy".to_owned(), "true".to_owned()));
+    let subpath = volume.subpath.as_ref();
+    let subpath = subpath.map(|subpath| ("subpath".to_owned(), text(subpath)));
+    let of_volume: Vec<_> = nocopy.into_iter().chain(subpath).collect();
+    for (name, options) in [("bind", bind), ("volume", of_volume)] {
+        if !options.is_empty() {
+            keys.push((name.to_owned(), inline(options)));
+        }
     }
     inline(keys)
+}
+
+fn attachment(attachment: &Attachment) -> (String, String) {
+    let a = attachment;
+    let address = |name: &str, value: &Option<String>| {
+        let value = value.as_ref()?;
+        Some((name.to_owned(), text(value)))
+    };
+    let mut keys = vec![("aliases".to_owned(), texts(&a.aliases))];
+    keys.extend(address("ipv4_address", &a.ipv4_address));
+    keys.extend(address("ipv6_address", &a.ipv6_address));
+    keys.extend(list_or_nothing("link_local_ips", &a.link_local_ips));
+    keys.extend(address("mac_address", &a.mac_address));
+    if !a.driver_opts.is_empty() {
+        keys.push(("driver_opts".to_owned(), by_name(&a.driver_opts)));
+    }
+    if a.priority != 0 {
+        keys.push(("priority".to_owned(), a.priority.to_string()));
+    }
+    (a.network.clone(), inline(keys))
 }
 
 fn port(port: &Port) -> String {

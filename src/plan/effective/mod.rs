@@ -2,7 +2,11 @@
 //! secrets masked. It is a plan itself, except for the secrets.
 
 mod container;
+mod resources;
+mod settings;
 mod toml_text;
+
+use std::collections::BTreeSet;
 
 use super::model::*;
 use super::secrets::is_secret_header;
@@ -13,6 +17,9 @@ impl Plan {
     /// The effective plan as TOML. No secret is in it.
     pub fn effective(&self) -> String {
         let mut out = TomlText::default();
+        for note in &self.notes {
+            out.comment(note);
+        }
         out.header("[run]");
         out.duration("timeout", self.run.timeout);
         out.header("[bundle]");
@@ -26,10 +33,13 @@ impl Plan {
         out.key("archives", texts(&archives));
         out.key("require", texts(&self.images.require));
         out.duration("timeout", self.images.timeout);
+        resources::put(&mut out, self);
+        let containers = self.containers.iter().map(|c| c.name.as_str());
+        let containers: BTreeSet<&str> = containers.collect();
         for container in &self.containers {
             let header = format!("containers.{}", toml_text::key(&container.name));
             out.header(&format!("[{header}]"));
-            put_container(&mut out, &header, container);
+            put_container(&mut out, &header, container, &containers);
         }
         out.header("[wait]");
         out.duration("timeout", self.wait.timeout);
@@ -39,10 +49,10 @@ impl Plan {
             put_service(&mut out, service);
         }
         for migration in &self.migrations {
-            put_migration(&mut out, migration);
+            put_migration(&mut out, migration, &containers);
         }
         if let Some(smoke) = &self.smoke {
-            put_smoke(&mut out, smoke);
+            put_smoke(&mut out, smoke, &containers);
         }
         out.header("[finish]");
         let power_off = match self.finish.power_off {
@@ -77,6 +87,7 @@ fn put_service(out: &mut TomlText, service: &Service) {
         Probe::Log(pattern) => out.text("log", pattern.as_str()),
         Probe::Healthy => out.key("healthy", true),
         Probe::Completed => out.key("completed", true),
+        Probe::Up => out.key("up", true),
     }
     if matches!(
         service.probe,
@@ -111,14 +122,14 @@ fn put_http(out: &mut TomlText, http: &HttpProbe) {
     out.key("insecure", http.insecure);
 }
 
-fn put_migration(out: &mut TomlText, migration: &Migration) {
+fn put_migration(out: &mut TomlText, migration: &Migration, containers: &BTreeSet<&str>) {
     out.header("[[migrations]]");
     out.text("name", &migration.name);
     out.duration("timeout", migration.timeout);
     match &migration.target {
         MigrationTarget::OneShot(container) => {
             out.text("container_name", &container.name);
-            put_container(out, "migrations", container);
+            put_container(out, "migrations", container, containers);
         }
         MigrationTarget::Exec {
             container,
@@ -136,7 +147,7 @@ fn put_migration(out: &mut TomlText, migration: &Migration) {
     }
 }
 
-fn put_smoke(out: &mut TomlText, smoke: &Smoke) {
+fn put_smoke(out: &mut TomlText, smoke: &Smoke, containers: &BTreeSet<&str>) {
     out.header("[smoke]");
     let when = match smoke.when {
         SmokeWhen::UnlessTcg => "unless-tcg",
@@ -149,7 +160,7 @@ fn put_smoke(out: &mut TomlText, smoke: &Smoke) {
     if let Some(container) = &smoke.container {
         out.header("[smoke.container]");
         out.text("container_name", &container.name);
-        put_container(out, "smoke.container", container);
+        put_container(out, "smoke.container", container, containers);
     }
     for check in &smoke.checks {
         out.header("[[smoke.checks]]");

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use super::environment::{self, EnvFile};
 use super::health;
-use super::limits;
 use super::mounts::{self, Mount};
+use super::networks;
 use super::service::{command, user};
+use super::settings;
 use crate::plan::error::{At, Place};
-use crate::plan::model::{Condition, Healthcheck, Port, Restart, Ulimit};
+use crate::plan::model::{Attachment, Condition, Healthcheck, Port, Restart, Settings};
 use crate::plan::reader::{Value, quoted};
 use crate::plan::syntax;
 use crate::plan::table::Table;
 
-/// Names, and the container's further names there.
-type Networks = Vec<(String, Vec<String>)>;
+type Networks = Vec<(Place, Attachment)>;
 
 #[derive(Default)]
 pub struct RawContainer {
@@ -35,64 +35,33 @@ pub struct RawContainer {
     pub extra_hosts: Option<At<Vec<String>>>,
     pub depends_on: Vec<At<(String, Condition)>>,
     pub healthcheck: Option<Healthcheck>,
-    pub shm_size: Option<u64>,
-    pub mem_limit: Option<u64>,
-    pub ulimits: Vec<Ulimit>,
     pub user: Option<String>,
     pub working_dir: Option<String>,
     pub hostname: Option<At<String>>,
-    pub privileged: bool,
-    pub read_only: bool,
-    pub init: Option<bool>,
-    pub cap_add: Vec<String>,
-    pub cap_drop: Vec<String>,
-    pub security_opt: Vec<String>,
     pub restart: Option<At<Restart>>,
     pub stop_grace_period: Option<Duration>,
     pub stop_signal: Option<String>,
     pub labels: Vec<(String, String)>,
+    pub ipc: Option<At<String>>,
+    pub pid: Option<At<String>>,
+    pub volumes_from: Vec<At<String>>,
+    pub settings: Settings,
 }
 
-const KEYS: [&str; 31] = [
-    "image",
-    "container_name",
-    "command",
-    "entrypoint",
-    "environment",
-    "env_file",
-    "secrets",
-    "volumes",
-    "tmpfs",
-    "ports",
-    "network_mode",
-    "networks",
-    "extra_hosts",
-    "depends_on",
-    "healthcheck",
-    "shm_size",
-    "mem_limit",
-    "ulimits",
-    "user",
-    "working_dir",
-    "hostname",
-    "privileged",
-    "read_only",
-    "init",
-    "cap_add",
-    "cap_drop",
-    "security_opt",
-    "restart",
-    "stop_grace_period",
-    "stop_signal",
-    "labels",
-];
-
 impl RawContainer {
-    pub fn keys() -> impl Iterator<Item = &'static str> {
-        KEYS.into_iter()
+    pub fn read(t: &Table<'_>) -> RawContainer {
+        RawContainer {
+            env_file: t
+                .value("env_file", environment::env_files)
+                .unwrap_or_default(),
+            secrets: t.value("secrets", environment::secrets).unwrap_or_default(),
+            depends_on: t.value("depends_on", depends_on).unwrap_or_default(),
+            ..Self::read_shared(t)
+        }
     }
 
-    pub fn read(t: &Table<'_>) -> RawContainer {
+    /// The keys that a Compose file has in the very same forms.
+    pub fn read_shared(t: &Table<'_>) -> RawContainer {
         RawContainer {
             place: t.place.clone(),
             image: t.value("image", |v| v.parsed(syntax::image)),
@@ -103,60 +72,41 @@ impl RawContainer {
             environment: t
                 .value("environment", environment::variables)
                 .unwrap_or_default(),
-            env_file: t
-                .value("env_file", environment::env_files)
-                .unwrap_or_default(),
-            secrets: t.value("secrets", environment::secrets).unwrap_or_default(),
+            env_file: Vec::new(),
+            secrets: Vec::new(),
             volumes: t.value("volumes", mounts::volumes).unwrap_or_default(),
             tmpfs: t.value("tmpfs", mounts::tmpfs).unwrap_or_default(),
             ports: t.value("ports", mounts::ports).unwrap_or_default(),
             network_mode: t.read_key("network_mode", Value::string),
-            networks: t.read_key("networks", networks),
+            networks: t.read_key("networks", networks::attachments),
             extra_hosts: t.read_key("extra_hosts", extra_hosts),
-            depends_on: t.value("depends_on", depends_on).unwrap_or_default(),
+            depends_on: Vec::new(),
             healthcheck: t
                 .value("healthcheck", |v| v.table(health::healthcheck))
                 .flatten(),
-            shm_size: t.value("shm_size", mounts::bytes),
-            mem_limit: t.value("mem_limit", limits::mem_limit),
-            ulimits: t.value("ulimits", limits::ulimits).unwrap_or_default(),
             user: t.value("user", user),
             working_dir: t.value("working_dir", |v| v.parsed(syntax::absolute_path)),
             hostname: t.read_key("hostname", |v| v.parsed(syntax::hostname)),
-            privileged: t.value("privileged", Value::boolean).unwrap_or_default(),
-            read_only: t.value("read_only", Value::boolean).unwrap_or_default(),
-            init: t.value("init", Value::boolean),
-            cap_add: t.value("cap_add", capabilities).unwrap_or_default(),
-            cap_drop: t.value("cap_drop", capabilities).unwrap_or_default(),
-            security_opt: t.value("security_opt", Value::strings).unwrap_or_default(),
             restart: t.read_key("restart", |v| v.parsed(restart)),
             stop_grace_period: t.value("stop_grace_period", duration),
             stop_signal: t.value("stop_signal", |v| v.parsed(signal)),
             labels: t.value("labels", environment::labels).unwrap_or_default(),
+            ipc: t.read_key("ipc", Value::string),
+            pid: t.read_key("pid", Value::string),
+            volumes_from: t.value("volumes_from", names).unwrap_or_default(),
+            settings: settings::settings(t),
         }
     }
+}
+
+pub fn names(value: &Value<'_>) -> Option<Vec<At<String>>> {
+    let name = |v: &Value<'_>| v.string().map(|name| v.at(name));
+    Some(value.list()?.iter().filter_map(name).collect())
 }
 
 /// A duration that may be zero.
 pub fn duration(value: &Value<'_>) -> Option<Duration> {
     super::duration_with(value, syntax::duration)
-}
-
-/// A list of names, or a table of them with `aliases`.
-fn networks(value: &Value<'_>) -> Option<Networks> {
-    if value.is_array() {
-        let name = |v: Value<'_>| Some((v.parsed(syntax::docker_name)?, Vec::new()));
-        return Some(value.list()?.into_iter().filter_map(name).collect());
-    }
-    let mut networks = Vec::new();
-    for (name, network) in value.entries()? {
-        let aliases = network.table(|t| t.value("aliases", Value::strings).unwrap_or_default());
-        match syntax::docker_name(&name.value) {
-            Ok(name) => networks.push((name, aliases.unwrap_or_default())),
-            Err(message) => network.fail(message),
-        }
-    }
-    Some(networks)
 }
 
 /// A list of `HOST:IP`, or a table of hosts with one address or several.
@@ -180,16 +130,17 @@ fn extra_hosts(value: &Value<'_>) -> Option<Vec<String>> {
     Some(hosts)
 }
 
+pub const CONDITIONS: [(&str, Condition); 3] = [
+    ("service_started", Condition::Started),
+    ("service_healthy", Condition::Healthy),
+    (
+        "service_completed_successfully",
+        Condition::CompletedSuccessfully,
+    ),
+];
+
 /// A list of containers that must have been started, or a table with a `condition` for each.
 fn depends_on(value: &Value<'_>) -> Option<Vec<At<(String, Condition)>>> {
-    const CONDITIONS: [(&str, Condition); 3] = [
-        ("service_started", Condition::Started),
-        ("service_healthy", Condition::Healthy),
-        (
-            "service_completed_successfully",
-            Condition::CompletedSuccessfully,
-        ),
-    ];
     if value.is_array() {
         let started = |v: Value<'_>| Some(v.at((v.string()?, Condition::Started)));
         return Some(value.list()?.into_iter().filter_map(started).collect());
@@ -202,29 +153,6 @@ fn depends_on(value: &Value<'_>) -> Option<Vec<At<(String, Condition)>>> {
         })
     };
     Some(value.entries()?.into_iter().filter_map(entry).collect())
-}
-
-fn capabilities(value: &Value<'_>) -> Option<Vec<String>> {
-    let capability = |text: &str| {
-        let is_name = !text.is_empty()
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_uppercase() || byte == b'_');
-        let error = || {
-            format!(
-                "expected a capability such as \"SYS_ADMIN\" or \"ALL\", found {}",
-                quoted(text)
-            )
-        };
-        is_name.then(|| text.to_owned()).ok_or_else(error)
-    };
-    Some(
-        value
-            .list()?
-            .iter()
-            .filter_map(|v| v.parsed(capability))
-            .collect(),
-    )
 }
 
 fn restart(text: &str) -> Result<Restart, String> {

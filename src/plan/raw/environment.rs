@@ -1,5 +1,8 @@
 //! `environment`, `labels`, `env_file` and `secrets`, in the forms Compose gives them.
 
+use std::rc::Rc;
+
+use crate::plan::compose::Variables;
 use crate::plan::error::At;
 use crate::plan::reader::Value;
 use crate::plan::syntax;
@@ -9,6 +12,15 @@ use crate::plan::table::Table;
 pub struct EnvFile {
     pub path: String,
     pub required: bool,
+    pub syntax: EnvSyntax,
+}
+
+/// Whose rules an env file is written by.
+pub enum EnvSyntax {
+    /// `docker run --env-file`: all literal.
+    Docker,
+    /// Compose's, with the variables it may refer to.
+    Compose(Rc<Variables>),
 }
 
 /// A table, or a list of `NAME=value`. Without a value it is `None`. Values are never printed.
@@ -30,11 +42,15 @@ pub fn variables(value: &Value<'_>) -> Option<Vec<(At<String>, Option<String>)>>
         }
     } else if value.is_table() {
         for (name, content) in value.entries()? {
-            let Some(content) = content.scalar() else {
-                continue;
+            let content = match content.is_null() {
+                true => None,
+                false => match content.scalar() {
+                    Some(content) => Some(content),
+                    None => continue,
+                },
             };
             match syntax::variable_name(&name.value) {
-                Ok(_) => variables.push((name, Some(content))),
+                Ok(_) => variables.push((name, content)),
                 Err(message) => value.fail(message),
             }
         }
@@ -62,6 +78,7 @@ pub fn env_files(value: &Value<'_>) -> Option<Vec<At<EnvFile>>> {
             return Some(item.at(EnvFile {
                 path,
                 required: true,
+                syntax: EnvSyntax::Docker,
             }));
         }
         item.table(|table: &Table<'_>| {
@@ -71,6 +88,7 @@ pub fn env_files(value: &Value<'_>) -> Option<Vec<At<EnvFile>>> {
                 value: EnvFile {
                     path: path.value,
                     required,
+                    syntax: EnvSyntax::Docker,
                 },
                 place: path.place,
             })

@@ -3,22 +3,27 @@
 
 mod container;
 mod environment;
+mod files;
 mod health;
 mod limits;
 mod mounts;
+mod networks;
 mod service;
+mod settings;
 
+pub(super) use container::CONDITIONS;
 pub(super) use container::RawContainer;
-pub(super) use environment::EnvFile;
+pub(super) use environment::{EnvFile, EnvSyntax};
+pub(super) use files::{RawContent, RawFile, mode as file_mode};
 pub(super) use mounts::Mount;
+pub(super) use networks::{Defined, networks as read_networks, volumes as read_volumes};
 pub(super) use service::RawService;
 
 use std::time::Duration;
 
-use toml::de::DeTable;
-
 use super::error::{At, Findings, Place};
-use super::model::{PowerOff, SmokeWhen};
+use super::model::{NamedVolume, Network, PowerOff, SmokeWhen};
+use super::node::Node;
 use super::reader::Value;
 use super::syntax;
 use super::table::Table;
@@ -26,8 +31,18 @@ use super::table::Table;
 /// Containers, and migrations: bounds what a plan that is a mistake costs.
 const MOST_CONTAINERS: usize = 200;
 
+/// Which Compose files the containers come from.
+pub(super) struct RawCompose {
+    pub files: Vec<At<String>>,
+    pub profiles: Option<Vec<String>>,
+    pub project: Option<At<String>>,
+    pub env_files: Option<Vec<At<String>>>,
+    pub directory: Option<String>,
+}
+
 #[derive(Default)]
 pub(super) struct RawPlan {
+    pub compose: Option<RawCompose>,
     pub run_timeout: Option<Duration>,
     pub bundle_label: Option<String>,
     pub bundle_timeout: Option<Duration>,
@@ -35,6 +50,9 @@ pub(super) struct RawPlan {
     pub archives: Vec<At<String>>,
     pub require: Vec<String>,
     pub images_timeout: Option<Duration>,
+    pub networks: Vec<Defined<Network>>,
+    pub volumes: Vec<Defined<NamedVolume>>,
+    pub files: Vec<RawFile>,
     pub containers: Vec<(At<String>, RawContainer)>,
     pub wait_timeout: Option<Duration>,
     pub heartbeat: Option<Duration>,
@@ -83,24 +101,93 @@ const EXEC_KEYS: [&str; 8] = [
     "env_file",
 ];
 
-pub(super) fn read<'a>(document: &'a DeTable<'a>, findings: &'a Findings<'a>) -> RawPlan {
+pub(super) fn read<'a>(document: &'a Node, findings: &'a Findings<'a>) -> RawPlan {
     let mut plan = RawPlan::default();
-    Table::read(document, Place::default(), findings, |root| {
-        root.value("run", |v| {
-            v.table(|t| plan.run_timeout = limit(t, "timeout"))
-        });
-        root.value("bundle", |v| v.table(|t| read_bundle(t, &mut plan)));
-        root.value("engine", |v| {
-            v.table(|t| plan.engine_timeout = limit(t, "timeout"))
-        });
-        root.value("images", |v| v.table(|t| read_images(t, &mut plan)));
-        plan.containers = root.value("containers", containers).unwrap_or_default();
-        root.value("wait", |v| v.table(|t| read_wait(t, &mut plan)));
-        plan.migrations = root.value("migrations", migrations).unwrap_or_default();
-        plan.smoke = root.value("smoke", |v| v.table(smoke));
-        root.value("finish", |v| v.table(|t| read_finish(t, &mut plan)));
-    });
+    Table::read(
+        document.item.entries(),
+        Place::default(),
+        findings,
+        |root| {
+            root.value("run", |v| {
+                v.table(|t| plan.run_timeout = limit(t, "timeout"))
+            });
+            root.value("bundle", |v| v.table(|t| read_bundle(t, &mut plan)));
+            root.value("engine", |v| {
+                v.table(|t| plan.engine_timeout = limit(t, "timeout"))
+            });
+            root.value("images", |v| v.table(|t| read_images(t, &mut plan)));
+            plan.compose = compose(root);
+            plan.networks = root
+                .value("networks", networks::networks)
+                .unwrap_or_default();
+            plan.volumes = root.value("volumes", networks::volumes).unwrap_or_default();
+            plan.files = root.value("files", files::files).unwrap_or_default();
+            plan.containers = root.value("containers", containers).unwrap_or_default();
+            root.value("wait", |v| v.table(|t| read_wait(t, &mut plan)));
+            plan.migrations = root.value("migrations", migrations).unwrap_or_default();
+            plan.smoke = root.value("smoke", |v| v.table(smoke));
+            root.value("finish", |v| v.table(|t| read_finish(t, &mut plan)));
+        },
+    );
     plan
+}
+
+/// `compose = "compose.yaml"`, a list of files, or a table; `profiles` may stand beside it.
+fn compose(root: &Table<'_>) -> Option<RawCompose> {
+    let paths = |v: &Value<'_>| {
+        let path = |v: &Value<'_>| v.parsed(syntax::bundle_path).map(|path| v.at(path));
+        let paths: Vec<_> = v.one_or_many()?.iter().filter_map(path).collect();
+        if paths.is_empty() {
+            return v.unexpected("a Compose file of the bundle");
+        }
+        Some(paths)
+    };
+    let beside = root.get("profiles");
+    let Some(value) = root.get("compose") else {
+        if let Some(beside) = beside {
+            beside.fail("belongs to `compose`, and there is none");
+        }
+        return None;
+    };
+    let mut compose = if value.is_table() {
+        value.table(|t| RawCompose {
+            files: t
+                .require("files", paths)
+                .map(|files| files.value)
+                .unwrap_or_default(),
+            profiles: t.value("profiles", Value::strings),
+            project: t.read_key("project", |v| v.parsed(project)),
+            env_files: t.value("env_file", paths),
+            directory: t.value("directory", |v| v.parsed(syntax::absolute_path)),
+        })?
+    } else {
+        RawCompose {
+            files: paths(&value)?,
+            profiles: None,
+            project: None,
+            env_files: None,
+            directory: None,
+        }
+    };
+    if let Some(beside) = beside {
+        if compose.profiles.is_some() {
+            beside.fail("is in `[compose]` too");
+        }
+        compose.profiles = beside.strings();
+    }
+    Some(compose)
+}
+
+fn project(text: &str) -> Result<String, String> {
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
+    let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    match starts_well && text.chars().all(is_name) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "expected a project name of lower-case letters, digits, `-` and `_`, found {}",
+            super::reader::quoted(text)
+        )),
+    }
 }
 
 /// A duration above zero.
@@ -215,7 +302,8 @@ fn migration(table: &Table<'_>) -> RawMigration {
     let container = table.read_key("container", Value::string);
     let timeout = limit(table, "timeout");
     let own = RawContainer::read(table);
-    let own_only = RawContainer::keys()
+    let asked = table.asked().into_iter();
+    let own_only = asked
         .filter(|key| !EXEC_KEYS.contains(key))
         .filter_map(|key| table.place_of(key));
     RawMigration {
@@ -241,15 +329,10 @@ fn smoke(table: &Table<'_>) -> RawSmoke {
         place: table.place.clone(),
         when: table.value("when", |v| v.word(&WHEN)),
         timeout: limit(table, "timeout"),
-        stop: table.value("stop", names).unwrap_or_default(),
+        stop: table.value("stop", container::names).unwrap_or_default(),
         container: table.value("container", |v| v.table(RawContainer::read)),
         checks: services(table, "checks"),
     }
-}
-
-fn names(value: &Value<'_>) -> Option<Vec<At<String>>> {
-    let name = |v: &Value<'_>| v.string().map(|name| v.at(name));
-    Some(value.list()?.iter().filter_map(name).collect())
 }
 
 fn read_finish(table: &Table<'_>, plan: &mut RawPlan) {

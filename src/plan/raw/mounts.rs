@@ -15,6 +15,16 @@ pub enum Mount {
 }
 
 impl Mount {
+    pub fn named_volume(&self) -> Option<&str> {
+        match self {
+            Mount::Volume(Volume {
+                source: VolumeSource::Named(name),
+                ..
+            }) => Some(name),
+            _ => None,
+        }
+    }
+
     /// The path in the container.
     pub fn target(&self) -> &str {
         match self {
@@ -43,12 +53,17 @@ fn long_volume(table: &Table<'_>) -> Option<Mount> {
         .map(|kind| kind.value);
     let target = table.require("target", |v| v.parsed(syntax::absolute_path));
     let read_only = table.value("read_only", Value::boolean).unwrap_or_default();
-    let propagation = table.value("bind", |v| v.table(propagation)).flatten();
+    let bind = table.value("bind", |v| v.table(bind)).unwrap_or_default();
+    let volume = table
+        .value("volume", |v| v.table(volume_options))
+        .unwrap_or_default();
+    // For other kernels than Linux.
+    table.value("consistency", Value::string);
     let options = table
         .value("tmpfs", |v| v.table(tmpfs_options))
         .unwrap_or_default();
     let source = table.get("source");
-    for key in ["bind", "tmpfs"] {
+    for key in ["bind", "tmpfs", "volume"] {
         if let Some(value) = table
             .get(key)
             .filter(|_| kind.is_some_and(|kind| kind != key))
@@ -75,31 +90,52 @@ fn long_volume(table: &Table<'_>) -> Option<Mount> {
                 options.join(",")
             )));
         }
-        (_, Some(source)) => VolumeSource::Named(source.parsed(syntax::docker_name)?),
+        (_, Some(source)) => VolumeSource::Named(source.parsed(syntax::resource_key)?),
         (_, None) => VolumeSource::Anonymous,
     };
     Some(Mount::Volume(Volume {
         source,
         target: target?.value,
         read_only,
-        propagation,
+        propagation: bind.propagation,
+        selinux: bind.selinux,
+        nocopy: volume.0,
+        subpath: volume.1,
     }))
 }
 
-fn propagation(table: &Table<'_>) -> Option<String> {
-    let words = syntax::PROPAGATIONS.map(|word| (word, word));
-    table
-        .value("propagation", |v| v.word(&words))
-        .map(str::to_owned)
+#[derive(Default)]
+struct Bind {
+    propagation: Option<String>,
+    selinux: Option<String>,
+}
+
+fn bind(table: &Table<'_>) -> Bind {
+    let propagations = syntax::PROPAGATIONS.map(|word| (word, word));
+    // A folder that is missing is made in any case.
+    table.value("create_host_path", Value::boolean);
+    Bind {
+        propagation: table
+            .value("propagation", |v| v.word(&propagations))
+            .map(str::to_owned),
+        selinux: table
+            .value("selinux", |v| v.word(&[("z", "z"), ("Z", "Z")]))
+            .map(str::to_owned),
+    }
+}
+
+fn volume_options(table: &Table<'_>) -> (bool, Option<String>) {
+    (
+        table.value("nocopy", Value::boolean).unwrap_or_default(),
+        table.value("subpath", Value::string),
+    )
 }
 
 fn tmpfs_options(table: &Table<'_>) -> Vec<String> {
     let size = table
         .value("size", bytes)
         .map(|bytes| format!("size={bytes}"));
-    let mode = table.value("mode", |v| {
-        v.integer::<u32>("a mode such as 0o1777", 0..=0o7777)
-    });
+    let mode = table.value("mode", super::files::mode);
     size.into_iter()
         .chain(mode.map(|mode| format!("mode={mode:o}")))
         .collect()
@@ -155,6 +191,10 @@ fn long_port(table: &Table<'_>) -> Option<Port> {
     let protocol = table
         .value("protocol", |v| v.word(&PROTOCOLS))
         .unwrap_or("tcp");
+    // What a Swarm's load balancer reads, and what the protocol inside is; neither changes what is published.
+    for key in ["mode", "app_protocol", "name"] {
+        table.value(key, Value::string);
+    }
     Some(Port {
         target: table.require("target", number)?.value,
         host_ip,

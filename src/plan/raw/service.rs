@@ -11,7 +11,7 @@ use crate::plan::syntax;
 use crate::plan::table::Table;
 
 /// The keys of which a service has exactly one.
-const PROBE_KEYS: [&str; 6] = ["tcp", "http", "exec", "log", "healthy", "completed"];
+const PROBE_KEYS: [&str; 7] = ["tcp", "http", "exec", "log", "healthy", "completed", "up"];
 
 /// Which further keys belong to which probes.
 const KEYS_OF_PROBES: [(&str, &[&str]); 9] = [
@@ -42,6 +42,24 @@ pub struct RawService {
 }
 
 impl RawService {
+    /// One that no plan names: what is waited for of a Compose service.
+    pub fn implied(service: &At<String>, probe: Probe) -> RawService {
+        RawService {
+            place: service.place.clone(),
+            name: Some(service.clone()),
+            container: Some(service.clone()),
+            has_container: true,
+            probe: Some(At {
+                value: probe,
+                place: service.place.clone(),
+            }),
+            stable: 1,
+            restarts: 0,
+            restarts_place: None,
+            timeout: None,
+        }
+    }
+
     pub fn read(table: &Table<'_>) -> RawService {
         let name = table.require("name", |v| v.parsed(syntax::display_name));
         let container = table.read_key("container", Value::string);
@@ -85,6 +103,7 @@ fn probe(table: &Table<'_>) -> Option<At<Probe>> {
         table.read_key("log", |v| Some(Probe::Log(v.parsed(pattern)?))),
         table.read_key("healthy", |v| only_true(v, Probe::Healthy)),
         table.read_key("completed", |v| only_true(v, Probe::Completed)),
+        table.read_key("up", |v| only_true(v, Probe::Up)),
     ];
     let given: Vec<&str> = PROBE_KEYS
         .into_iter()

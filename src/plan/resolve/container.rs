@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Resolver;
+use crate::plan::compose;
 use crate::plan::document::MOST_BYTES;
 use crate::plan::env_file;
 use crate::plan::error::{At, Place};
 use crate::plan::model::*;
-use crate::plan::raw::{EnvFile, Mount, RawContainer};
+use crate::plan::raw::{EnvFile, EnvSyntax, Mount, RawContainer};
 
 impl Resolver<'_> {
     pub(super) fn container(&self, raw: &RawContainer, name: String) -> Container {
@@ -19,6 +20,14 @@ impl Resolver<'_> {
         let (volumes, tmpfs) = self.mounts(raw);
         let mut depends_on = self.depends_on(raw);
         let network_mode = self.network_mode(raw, &mut depends_on);
+        let ipc = self.joined(
+            "ipc",
+            &["host", "none", "private", "shareable"],
+            &raw.ipc,
+            &mut depends_on,
+        );
+        let pid = self.joined("pid", &["host"], &raw.pid, &mut depends_on);
+        let volumes_from = self.volumes_from(raw, &mut depends_on);
         Container {
             name,
             image: raw.image.clone().unwrap_or_default(),
@@ -30,11 +39,7 @@ impl Resolver<'_> {
             tmpfs,
             ports: raw.ports.iter().map(|port| port.value.clone()).collect(),
             network_mode,
-            networks: raw
-                .networks
-                .as_ref()
-                .map(|networks| networks.value.clone())
-                .unwrap_or_default(),
+            networks: self.attachments(raw),
             extra_hosts: raw
                 .extra_hosts
                 .as_ref()
@@ -42,18 +47,9 @@ impl Resolver<'_> {
                 .unwrap_or_default(),
             depends_on,
             healthcheck: raw.healthcheck.clone(),
-            shm_size: raw.shm_size,
-            mem_limit: raw.mem_limit,
-            ulimits: raw.ulimits.clone(),
             user: raw.user.clone(),
             working_dir: raw.working_dir.clone(),
             hostname: raw.hostname.as_ref().map(|hostname| hostname.value.clone()),
-            privileged: raw.privileged,
-            read_only: raw.read_only,
-            init: raw.init,
-            cap_add: raw.cap_add.clone(),
-            cap_drop: raw.cap_drop.clone(),
-            security_opt: raw.security_opt.clone(),
             restart: raw
                 .restart
                 .as_ref()
@@ -62,6 +58,10 @@ impl Resolver<'_> {
             stop_grace_period: raw.stop_grace_period.unwrap_or(DEFAULT_STOP_GRACE_PERIOD),
             stop_signal: raw.stop_signal.clone(),
             labels: raw.labels.iter().cloned().collect(),
+            ipc,
+            pid,
+            volumes_from,
+            settings: raw.settings.clone(),
         }
     }
 
@@ -126,7 +126,11 @@ impl Resolver<'_> {
     }
 
     fn env_file(&self, file: &At<EnvFile>) -> Vec<(String, String)> {
-        let EnvFile { path, required } = &file.value;
+        let EnvFile {
+            path,
+            required,
+            syntax,
+        } = &file.value;
         if !self.files.exists(path) {
             if *required {
                 self.findings
@@ -150,7 +154,11 @@ impl Resolver<'_> {
                 return Vec::new();
             }
         };
-        env_file::parse(&bytes, self.environment).unwrap_or_else(|errors| {
+        let variables = match syntax {
+            EnvSyntax::Docker => env_file::parse(&bytes, self.environment),
+            EnvSyntax::Compose(variables) => compose::parse_env_file(&bytes, variables),
+        };
+        variables.unwrap_or_else(|errors| {
             for error in errors {
                 self.findings.in_file(path, Some(error.line), error.message);
             }
@@ -174,11 +182,22 @@ impl Resolver<'_> {
                 );
             }
             match &mount.value {
-                Mount::Volume(volume) => volumes.push(volume.clone()),
+                Mount::Volume(volume) => volumes.push(self.named_volume(volume, &mount.place)),
                 Mount::Tmpfs(path) => tmpfs.push(path.clone()),
             }
         }
         (volumes, tmpfs)
+    }
+
+    /// The engine's name for a volume that the plan has under another.
+    fn named_volume(&self, volume: &Volume, place: &Place) -> Volume {
+        let VolumeSource::Named(key) = &volume.source else {
+            return volume.clone();
+        };
+        Volume {
+            source: VolumeSource::Named(self.resource(&self.volumes, key, place)),
+            ..volume.clone()
+        }
     }
 
     fn depends_on(&self, raw: &RawContainer) -> Vec<(String, Condition)> {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::error::{At, Findings, Place, suggestion};
 use super::model::*;
-use super::raw::{RawContainer, RawPlan};
+use super::raw::{Defined, RawContainer, RawContent, RawFile, RawPlan};
 use super::{BundleFiles, DEPS_TIMEOUT, Environment};
 
 /// What names and files in a plan are checked against.
@@ -24,6 +24,9 @@ pub(super) struct Resolver<'a> {
     environment: &'a Environment,
     /// `[containers]` by their keys.
     containers: BTreeMap<String, Known>,
+    /// The engine's names of the plan's networks and volumes, by their keys.
+    networks: BTreeMap<String, String>,
+    volumes: BTreeMap<String, String>,
 }
 
 /// What others must know of a container they refer to.
@@ -72,8 +75,20 @@ pub(super) fn resolve(
         files,
         environment,
         containers: raw.containers.iter().map(known).collect(),
+        networks: names(&raw.networks),
+        volumes: names(&raw.volumes),
     };
     resolver.plan(raw)
+}
+
+fn names<T>(defined: &[Defined<T>]) -> BTreeMap<String, String> {
+    let name = |defined: &Defined<T>| (defined.key.value.clone(), engine_name(defined));
+    defined.iter().map(name).collect()
+}
+
+fn engine_name<T>(defined: &Defined<T>) -> String {
+    let name = defined.name.as_ref();
+    name.unwrap_or(&defined.key.value).clone()
 }
 
 impl Resolver<'_> {
@@ -95,6 +110,12 @@ impl Resolver<'_> {
             containers.push((key.place.clone(), container));
         }
         self.published_once(&raw.containers);
+        for defined in &raw.networks {
+            self.resource_name(&defined.key, &defined.name);
+        }
+        for defined in &raw.volumes {
+            self.resource_name(&defined.key, &defined.name);
+        }
         let completed = self.completed_containers(&raw.services);
         let migrations = self.migrations(&raw.migrations, &completed, &mut taken);
         Plan {
@@ -120,9 +141,57 @@ impl Resolver<'_> {
             },
             migrations,
             smoke: raw.smoke.map(|smoke| self.smoke(&smoke, &mut taken)),
+            files: self.files(raw.files),
+            networks: raw.networks.iter().map(network).collect(),
+            volumes: raw.volumes.iter().map(volume).collect(),
             containers: order::sorted(containers, self.findings),
             finish: self.finish(raw.power_off, raw.capture),
+            notes: Vec::new(),
         }
+    }
+
+    fn resource_name(&self, key: &At<String>, name: &Option<String>) {
+        if name.is_none()
+            && let Err(message) = super::syntax::docker_name(&key.value)
+        {
+            self.findings.at(&key.place, message);
+        }
+    }
+
+    fn files(&self, raw: Vec<RawFile>) -> Vec<PlacedFile> {
+        let file = |raw: RawFile| {
+            let content = raw.content?;
+            let secret = raw.secret.then(|| self.content(&content.value));
+            let content = match content.value {
+                RawContent::Bundle(name) => {
+                    if !self.files.exists(&name) {
+                        self.findings
+                            .at(&content.place, format!("no file `{name}` in the bundle"));
+                    }
+                    PlacedContent::Bundle(name.into())
+                }
+                RawContent::Text(text) => PlacedContent::Text(text),
+                RawContent::Folder => PlacedContent::Folder,
+            };
+            Some(PlacedFile {
+                path: raw.path?.into(),
+                content,
+                mode: raw.mode,
+                uid: raw.uid,
+                gid: raw.gid,
+                secret,
+            })
+        };
+        raw.into_iter().filter_map(file).collect()
+    }
+
+    fn content(&self, content: &RawContent) -> String {
+        let text = match content {
+            RawContent::Bundle(name) => self.files.read(name).unwrap_or_default(),
+            RawContent::Text(text) => return text.clone(),
+            RawContent::Folder => Vec::new(),
+        };
+        String::from_utf8_lossy(&text).into_owned()
     }
 
     /// The variable is the host's word and wins over the file.
@@ -215,6 +284,20 @@ impl Resolver<'_> {
         };
         self.findings
             .at(place, format!("no container `{}`; {message}", shown(key)));
+    }
+}
+
+fn network(defined: &Defined<Network>) -> Network {
+    Network {
+        name: engine_name(defined),
+        ..defined.value.clone()
+    }
+}
+
+fn volume(defined: &Defined<NamedVolume>) -> NamedVolume {
+    NamedVolume {
+        name: engine_name(defined),
+        ..defined.value.clone()
     }
 }
 

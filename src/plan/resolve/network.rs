@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Resolver;
 use crate::plan::error::{At, Place};
-use crate::plan::model::{Condition, Port};
+use crate::plan::model::{Attachment, Condition, Port};
 use crate::plan::raw::RawContainer;
 
 impl Resolver<'_> {
@@ -44,6 +44,79 @@ impl Resolver<'_> {
         }
     }
 
+    /// The networks by the engine's names, that with the highest priority first.
+    pub(super) fn attachments(&self, raw: &RawContainer) -> Vec<Attachment> {
+        let networks = raw.networks.as_ref();
+        let networks = networks.map_or(&[][..], |networks| &networks.value);
+        let attachment = |(place, attachment): &(Place, Attachment)| Attachment {
+            network: self.resource(&self.networks, &attachment.network, place),
+            ..attachment.clone()
+        };
+        let mut attachments: Vec<Attachment> = networks.iter().map(attachment).collect();
+        attachments.sort_by_key(|attachment| std::cmp::Reverse(attachment.priority));
+        attachments
+    }
+
+    /// The engine's name for what the plan may have under another; what it has not, the engine has under this one.
+    pub(super) fn resource(
+        &self,
+        defined: &BTreeMap<String, String>,
+        key: &str,
+        place: &Place,
+    ) -> String {
+        if let Some(name) = defined.get(key) {
+            return name.clone();
+        }
+        if let Err(message) = crate::plan::syntax::docker_name(key) {
+            self.findings.at(place, message);
+        }
+        key.to_owned()
+    }
+
+    /// `ipc` and `pid`: a word, or another container's, which must have been started.
+    pub(super) fn joined(
+        &self,
+        key: &str,
+        words: &[&str],
+        mode: &Option<At<String>>,
+        depends_on: &mut Vec<(String, Condition)>,
+    ) -> Option<String> {
+        let At { value: mode, place } = mode.as_ref()?;
+        if let Some(service) = mode.strip_prefix("service:") {
+            let name = &self.known(service, place)?.name;
+            return Some(after(name, depends_on));
+        }
+        if words.contains(&mode.as_str()) || mode.starts_with("container:") {
+            return Some(mode.clone());
+        }
+        let words = words.join("\", \"");
+        let found = crate::plan::reader::quoted(mode);
+        let message = format!(
+            "expected \"{words}\", \"service:KEY\" or \"container:NAME\" for `{key}`, found {found}"
+        );
+        self.findings.at(place, message);
+        None
+    }
+
+    pub(super) fn volumes_from(
+        &self,
+        raw: &RawContainer,
+        depends_on: &mut Vec<(String, Condition)>,
+    ) -> Vec<String> {
+        let from = |At { value, place }: &At<String>| {
+            // A container from outside of the plan.
+            if let Some(other) = value.strip_prefix("container:") {
+                return Some(other.to_owned());
+            }
+            let (key, mode) = value.split_once(':').unwrap_or((value, ""));
+            let name = &self.known(key, place)?.name;
+            after(name, depends_on);
+            let separator = if mode.is_empty() { "" } else { ":" };
+            Some(format!("{name}{separator}{mode}"))
+        };
+        raw.volumes_from.iter().filter_map(from).collect()
+    }
+
     /// The mode as the engine takes it; a container whose network is joined must have been started.
     pub(super) fn network_mode(
         &self,
@@ -51,14 +124,8 @@ impl Resolver<'_> {
         depends_on: &mut Vec<(String, Condition)>,
     ) -> Option<String> {
         let At { value: mode, place } = raw.network_mode.as_ref()?;
-        let mut after = |name: &str| {
-            if depends_on.iter().all(|(other, _)| other != name) {
-                depends_on.push((name.to_owned(), Condition::Started));
-            }
-            Some(format!("container:{name}"))
-        };
         if let Some(key) = mode.strip_prefix("service:") {
-            return after(&self.known(key, place)?.name);
+            return Some(after(&self.known(key, place)?.name, depends_on));
         }
         if let Some(name) = mode
             .strip_prefix("container:")
@@ -69,7 +136,7 @@ impl Resolver<'_> {
                 .values()
                 .find(|container| container.name == name)
             {
-                Some(container) => after(&container.name),
+                Some(container) => Some(after(&container.name, depends_on)),
                 // One that is there already, from outside of the plan.
                 None => Some(mode.clone()),
             };
@@ -111,4 +178,12 @@ impl Resolver<'_> {
             }
         }
     }
+}
+
+/// Has it started after the other container, whose name it gives as the engine takes it.
+fn after(name: &str, depends_on: &mut Vec<(String, Condition)>) -> String {
+    if depends_on.iter().all(|(other, _)| other != name) {
+        depends_on.push((name.to_owned(), Condition::Started));
+    }
+    format!("container:{name}")
 }

@@ -71,6 +71,7 @@ impl Resolver<'_> {
             Some(Probe::Log(_)) => "log",
             Some(Probe::Healthy) => "healthy",
             Some(Probe::Completed) => "completed",
+            Some(Probe::Up) => "up",
             _ if raw.restarts_place.is_some() => "restarts",
             _ => return,
         };

@@ -14,7 +14,7 @@ pub(super) use address::{extra_host, http_url, socket};
 pub(super) use duration::{duration, limit};
 pub(super) use image::{image, tagged_image};
 pub(super) use name::{
-    absolute_path, bundle_path, display_name, docker_name, hostname, variable_name,
+    absolute_path, bundle_path, display_name, docker_name, hostname, resource_key, variable_name,
 };
 pub(super) use port::{host_ip, port, ports};
 pub(super) use size::size;

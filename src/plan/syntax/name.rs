@@ -15,6 +15,11 @@ pub fn docker_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// What a volume or network is called in the plan; the engine's name for it may be longer.
+pub fn resource_key(text: &str) -> Result<String, String> {
+    docker_name(&format!("{text}_")).map(|_| text.to_owned())
+}
+
 /// A name that is shown in the lines on the console.
 pub fn display_name(text: &str) -> Result<String, String> {
     if text.trim().is_empty() || text.chars().any(char::is_control) || text.chars().count() > 100 {

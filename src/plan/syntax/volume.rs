@@ -37,14 +37,22 @@ pub fn volume(text: &str) -> Result<Volume, String> {
         target,
         read_only: false,
         propagation: None,
+        nocopy: false,
+        subpath: None,
+        selinux: None,
     };
     for option in options.split(',').filter(|_| !options.is_empty()) {
         match option {
             "ro" => volume.read_only = true,
             "rw" => {}
+            "z" | "Z" => volume.selinux = Some(option.to_owned()),
+            "nocopy" => volume.nocopy = true,
             _ if PROPAGATIONS.contains(&option) => volume.propagation = Some(option.to_owned()),
             _ => {
-                let known = format!("`ro`, `rw` or one of `{}`", PROPAGATIONS.join("`, `"));
+                let known = format!(
+                    "`ro`, `rw`, `z`, `Z`, `nocopy` or one of `{}`",
+                    PROPAGATIONS.join("`, `")
+                );
                 return super::expected(&format!("{known} after the second colon"), option);
             }
         }
@@ -120,9 +128,9 @@ mod tests {
             assert!(volume(text).is_err(), "{text}");
         }
         assert_eq!(
-            volume("data:/data:z").unwrap_err(),
-            "expected `ro`, `rw` or one of `private`, `rprivate`, `shared`, `rshared`, `slave`, `rslave` \
-             after the second colon, found \"z\""
+            volume("data:/data:y").unwrap_err(),
+            "expected `ro`, `rw`, `z`, `Z`, `nocopy` or one of `private`, `rprivate`, `shared`, `rshared`, `slave`, `rslave` \
+             after the second colon, found \"y\""
         );
         assert_eq!(
             volume("data:/data:shared").unwrap_err(),

@@ -165,10 +165,11 @@ fn the_other_keys_of_a_container() {
          stop_grace_period = '0s'\n",
     );
     assert_eq!(
-        (container.shm_size, container.mem_limit),
+        (container.settings.shm_size, container.settings.mem_limit),
         (Some(64 << 20), Some(64 << 20))
     );
     let limits: Vec<_> = container
+        .settings
         .ulimits
         .iter()
         .map(|limit| (limit.name.as_str(), limit.soft, limit.hard))
@@ -178,10 +179,8 @@ fn the_other_keys_of_a_container() {
     assert_eq!(container.user.as_deref(), Some("1000"));
     assert_eq!(container.labels["b"], "");
     assert_eq!(container.extra_hosts, ["db:10.0.0.1", "db:::1"]);
-    assert_eq!(
-        container.networks[0],
-        ("back".to_owned(), vec!["db".to_owned()])
-    );
+    assert_eq!(container.networks[0].network, "back");
+    assert_eq!(container.networks[0].aliases, ["db"]);
     let healthcheck = container.healthcheck.unwrap();
     assert_eq!(healthcheck.test, ["CMD-SHELL", "pg_isready"]);
     assert_eq!(healthcheck.interval, Some(Duration::from_secs(1)));

@@ -148,7 +148,7 @@ fn a_service_has_one_probe_that_its_keys_belong_to() {
         service(""),
         [
             "guestbake.toml:3:1: wait.services[0]: no probe; expected one of `tcp`, `http`, `exec`, `log`, `healthy`, \
-         `completed`"
+         `completed`, `up`"
         ]
     );
     assert_eq!(

@@ -63,6 +63,7 @@ impl Prober {
             }
             Probe::Healthy => state::until_healthy(observer, container).await,
             Probe::Completed => state::until_completed(observer, container).await,
+            Probe::Up => state::until_up(observer, container).await,
         }
     }
 
@@ -81,6 +82,12 @@ impl Prober {
                 },
             ),
             Probe::Completed => Some(status()),
+            Probe::Up => Some(
+                match observer.facts(container).and_then(|facts| facts.health) {
+                    Some(health) => format!("health: {health:?}").to_lowercase(),
+                    None => status(),
+                },
+            ),
             Probe::Log(pattern) => Some(format!("{}, no line matches {pattern}", status())),
             _ => None,
         }

@@ -1,0 +1,379 @@
+//! Short forms become long ones, and relative paths become those of the bundle or the guest: what is merged must look
+//! alike, whichever file it comes from.
+
+use super::paths::Folder;
+use crate::plan::error::{Findings, Place};
+use crate::plan::node::{Entry, Item, Node, Spot};
+use crate::plan::reader::joined;
+use crate::plan::syntax;
+
+pub struct Canonical<'a> {
+    pub folder: &'a Folder,
+    pub findings: &'a Findings<'a>,
+}
+
+/// What is a list of `NAME=value` or a table.
+const MAPPINGS: [&str; 6] = [
+    "environment",
+    "labels",
+    "annotations",
+    "sysctls",
+    "driver_opts",
+    "storage_opt",
+];
+
+impl Canonical<'_> {
+    /// A whole file.
+    pub fn file(&self, document: &mut Node) {
+        if let Some(services) = document.get_mut("services") {
+            for entry in entries_mut(services) {
+                let key = joined("services", &entry.name);
+                self.service(unwrapped(&mut entry.value), &key);
+            }
+        }
+        for kind in ["networks", "volumes"] {
+            for entry in document.get_mut(kind).into_iter().flat_map(entries_mut) {
+                for entry in entries_mut(&mut entry.value) {
+                    if MAPPINGS.contains(&entry.name.as_str()) {
+                        mapping(unwrapped(&mut entry.value));
+                    }
+                }
+            }
+        }
+        for kind in ["secrets", "configs"] {
+            for entry in document.get_mut(kind).into_iter().flat_map(entries_mut) {
+                let key = format!("{}.file", joined(kind, &entry.name));
+                if let Some(file) = entry.value.get_mut("file") {
+                    self.bundle_path(file, &key);
+                }
+            }
+        }
+    }
+
+    fn service(&self, service: &mut Node, key: &str) {
+        for entry in entries_mut(service) {
+            let value = unwrapped(&mut entry.value);
+            let key = joined(key, &entry.name);
+            match entry.name.as_str() {
+                name if MAPPINGS.contains(&name) => mapping(value),
+                "build" => wrapped_text(value, "context"),
+                "extends" => {
+                    wrapped_text(value, "service");
+                }
+                "depends_on" => names(value, |at| {
+                    table([("condition", Node::text("service_started", at))], at)
+                }),
+                "networks" => names(value, |at| Node {
+                    item: Item::Null,
+                    at,
+                }),
+                "dns" | "dns_search" | "tmpfs" => listed(value),
+                "env_file" => {
+                    listed(value);
+                    for (index, item) in items_mut(value).iter_mut().enumerate() {
+                        wrapped_text(item, "path");
+                        if let Some(path) = item.get_mut("path") {
+                            self.bundle_path(path, &format!("{key}[{index}].path"));
+                        }
+                    }
+                }
+                "secrets" | "configs" => items_mut(value)
+                    .iter_mut()
+                    .for_each(|item| wrapped_text(item, "source")),
+                "extra_hosts" => hosts(value),
+                "ports" => self.ports(value, &key),
+                "volumes" => self.volumes(value, &key),
+                _ => {}
+            }
+        }
+    }
+
+    fn fail(&self, at: Spot, key: &str, message: String) {
+        let key = key.to_owned();
+        self.findings.at(&Place { key, at }, message);
+    }
+
+    /// The path of a file in the bundle.
+    fn bundle_path(&self, node: &mut Node, key: &str) {
+        let Item::Text(text) = &node.item else { return };
+        match self.folder.in_bundle(text) {
+            Ok(path) => node.item = Item::Text(path),
+            Err(message) => self.fail(node.at, key, message),
+        }
+    }
+
+    fn ports(&self, value: &mut Node, key: &str) {
+        let Item::List(items) = &mut value.item else {
+            return;
+        };
+        let mut long = Vec::new();
+        for (index, item) in std::mem::take(items).into_iter().enumerate() {
+            let at = item.at;
+            let text = match &item.item {
+                Item::Text(text) | Item::Integer(text) => text.clone(),
+                _ => {
+                    long.push(item);
+                    continue;
+                }
+            };
+            match syntax::ports(&text) {
+                // A mistake: the engine's request would have as many entries.
+                Ok(ports) if long.len() + ports.len() > 10_000 => {
+                    self.fail(at, key, "more than 10000 ports".to_owned());
+                    return;
+                }
+                Ok(ports) => long.extend(ports.into_iter().map(|port| long_port(port, at))),
+                Err(message) => self.fail(at, &format!("{key}[{index}]"), message),
+            }
+        }
+        *items = long;
+    }
+
+    fn volumes(&self, value: &mut Node, key: &str) {
+        for (index, item) in items_mut(value).iter_mut().enumerate() {
+            let key = format!("{key}[{index}]");
+            if let Item::Text(text) = &item.item {
+                match short_volume(text, item.at) {
+                    Ok(long) => item.item = long,
+                    Err(message) => {
+                        self.fail(item.at, &key, message);
+                        continue;
+                    }
+                }
+            }
+            let is_bind = item.get("type").is_some_and(|kind| is_text(kind, "bind"));
+            let source = item.get_mut("source").filter(|_| is_bind);
+            if let Some(Node {
+                item: Item::Text(source),
+                at,
+            }) = source
+            {
+                match self.folder.in_guest(source) {
+                    Ok(path) => *source = path,
+                    Err(message) => {
+                        self.fail(*at, &key, message);
+                        // Said once.
+                        *source = "/".to_owned();
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub fn is_text(node: &Node, text: &str) -> bool {
+    matches!(&node.item, Item::Text(found) if found == text)
+}
+
+pub fn entries_mut(node: &mut Node) -> &mut [Entry] {
+    match &mut node.item {
+        Item::Table(entries) => entries,
+        Item::Override(inner) => entries_mut(inner),
+        _ => &mut [],
+    }
+}
+
+pub fn items_mut(node: &mut Node) -> &mut [Node] {
+    match &mut node.item {
+        Item::List(items) => items,
+        _ => &mut [],
+    }
+}
+
+fn unwrapped(node: &mut Node) -> &mut Node {
+    // As deep as the tags are, and a value has one.
+    if matches!(node.item, Item::Override(_)) {
+        let Item::Override(inner) = &mut node.item else {
+            unreachable!("just seen")
+        };
+        return unwrapped(inner);
+    }
+    node
+}
+
+pub fn entry(name: &str, value: Node) -> Entry {
+    Entry {
+        name: name.to_owned(),
+        at: value.at,
+        value,
+    }
+}
+
+pub fn table<const N: usize>(entries: [(&str, Node); N], at: Spot) -> Node {
+    let entries = entries.map(|(name, value)| entry(name, value));
+    Node {
+        item: Item::Table(entries.into()),
+        at,
+    }
+}
+
+fn wrapped_text(node: &mut Node, name: &str) {
+    if matches!(node.item, Item::Text(_)) {
+        let at = node.at;
+        let inner = std::mem::replace(&mut node.item, Item::Null);
+        *node = table([(name, Node { item: inner, at })], at);
+    }
+}
+
+/// A single text as a list of one.
+fn listed(node: &mut Node) {
+    if !matches!(node.item, Item::List(_) | Item::Null | Item::Reset) {
+        let at = node.at;
+        let inner = std::mem::replace(&mut node.item, Item::Null);
+        node.item = Item::List(vec![Node { item: inner, at }]);
+    }
+}
+
+/// `[NAME=value, NAME]` as a table; a name alone has no value. What is no text stays for the reader to complain about.
+fn mapping(node: &mut Node) {
+    let Item::List(items) = &mut node.item else {
+        return;
+    };
+    if !items.iter().all(|item| matches!(item.item, Item::Text(_))) {
+        return;
+    }
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut indices = std::collections::BTreeMap::new();
+    for item in std::mem::take(items) {
+        let Item::Text(text) = &item.item else {
+            continue;
+        };
+        let at = item.at;
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Node::text(value, at)),
+            None => (
+                text.as_str(),
+                Node {
+                    item: Item::Null,
+                    at,
+                },
+            ),
+        };
+        let new = entry(name, value);
+        // The last one counts.
+        match indices.get(name) {
+            Some(index) => entries[*index] = new,
+            None => {
+                indices.insert(name.to_owned(), entries.len());
+                entries.push(new);
+            }
+        }
+    }
+    node.item = Item::Table(entries);
+}
+
+/// A list of names as a table of them.
+fn names(node: &mut Node, value: impl Fn(Spot) -> Node) {
+    let Item::List(items) = &node.item else {
+        return;
+    };
+    let mut entries: Vec<Entry> = Vec::new();
+    for item in items {
+        let Item::Text(name) = &item.item else {
+            return;
+        };
+        if entries.iter().all(|entry| entry.name != *name) {
+            entries.push(entry(name, value(item.at)));
+        }
+    }
+    node.item = Item::Table(entries);
+}
+
+/// A table of hosts as a list of `HOST=IP`.
+fn hosts(node: &mut Node) {
+    let Item::Table(entries) = &node.item else {
+        return;
+    };
+    let mut lines = Vec::new();
+    for entry in entries {
+        let addresses: &[Node] = match &entry.value.item {
+            Item::List(items) => items,
+            _ => std::slice::from_ref(&entry.value),
+        };
+        for address in addresses {
+            let Item::Text(text) = &address.item else {
+                return;
+            };
+            lines.push(Node::text(format!("{}={text}", entry.name), address.at));
+        }
+    }
+    node.item = Item::List(lines);
+}
+
+fn long_port(port: crate::plan::model::Port, at: Spot) -> Node {
+    let number = |number: u16| Node {
+        item: Item::Integer(number.to_string()),
+        at,
+    };
+    let mut long = table(
+        [
+            ("target", number(port.target)),
+            ("protocol", Node::text(port.protocol, at)),
+        ],
+        at,
+    );
+    if let Item::Table(entries) = &mut long.item {
+        entries.extend(
+            port.published
+                .map(|published| entry("published", number(published))),
+        );
+        entries.extend(port.host_ip.map(|ip| entry("host_ip", Node::text(ip, at))));
+    }
+    long
+}
+
+/// `[SOURCE:]TARGET[:OPTIONS]`.
+fn short_volume(text: &str, at: Spot) -> Result<Item, String> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let (source, target, options) = match parts[..] {
+        [target] => (None, target, ""),
+        [source, target] => (Some(source), target, ""),
+        [source, target, options] => (Some(source), target, options),
+        _ => (Some(""), "", ""),
+    };
+    if source == Some("") || !target.starts_with('/') {
+        return Err(format!(
+            "expected a volume such as \"name:/path\", \"./folder:/path:ro\" or \"/path\", found {}",
+            crate::plan::reader::quoted(text)
+        ));
+    }
+    let is_path = |source: &str| source.starts_with(['/', '.', '~']);
+    let kind = match source {
+        Some(source) if is_path(source) => "bind",
+        _ => "volume",
+    };
+    let yes = || Node {
+        item: Item::Boolean(true),
+        at,
+    };
+    let mut entries = vec![
+        entry("type", Node::text(kind, at)),
+        entry("target", Node::text(target, at)),
+    ];
+    entries.extend(source.map(|source| entry("source", Node::text(source, at))));
+    let mut bind = Vec::new();
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        match option {
+            "ro" => entries.push(entry("read_only", yes())),
+            "rw" => {}
+            "nocopy" => entries.push(entry("volume", table([("nocopy", yes())], at))),
+            "z" | "Z" => bind.push(entry("selinux", Node::text(option, at))),
+            _ if syntax::PROPAGATIONS.contains(&option) => {
+                bind.push(entry("propagation", Node::text(option, at)));
+            }
+            _ => {
+                return Err(format!(
+                    "expected `ro`, `rw`, `z`, `Z`, `nocopy` or one of `{}` after the second colon, found {}",
+                    syntax::PROPAGATIONS.join("`, `"),
+                    crate::plan::reader::quoted(option)
+                ));
+            }
+        }
+    }
+    // On a named volume there is nothing to relabel.
+    if !bind.is_empty() && kind == "bind" {
+        let item = Item::Table(bind);
+        entries.push(entry("bind", Node { item, at }));
+    }
+    Ok(Item::Table(entries))
+}

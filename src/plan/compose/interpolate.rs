@@ -1,0 +1,165 @@
+//! `${VARIABLE}` in the strings of a Compose file, by Compose's rules (compose-go, `template`).
+
+use super::variables::Variables;
+use crate::plan::error::{Findings, Place};
+use crate::plan::node::{Item, Node};
+
+/// Defaults inside of defaults.
+const DEEPEST: usize = 32;
+/// What one string may grow to; a variable can be named many times.
+const LONGEST: usize = 1 << 20;
+
+/// What a string refers to and is not there; Compose takes it as empty, and warns.
+pub struct Unset(pub Vec<String>);
+
+/// Replaces the variables in every string of the tree; keys are left as they are.
+pub fn tree(node: &mut Node, key: &str, variables: &Variables, findings: &Findings<'_>) {
+    match &mut node.item {
+        Item::Text(text) if text.contains('$') => {
+            let mut unset = Unset(Vec::new());
+            match string(text, variables, &mut unset) {
+                Ok(new) => *text = new,
+                Err(message) => {
+                    let key = key.to_owned();
+                    findings.at(&Place { key, at: node.at }, message);
+                }
+            }
+            for name in unset.0 {
+                findings.note(node.at, format!("${name} is not set, taken as empty"));
+            }
+        }
+        Item::List(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                tree(item, &format!("{key}[{index}]"), variables, findings);
+            }
+        }
+        Item::Table(entries) => {
+            for entry in entries {
+                let key = crate::plan::reader::joined(key, &entry.name);
+                tree(&mut entry.value, &key, variables, findings);
+            }
+        }
+        Item::Override(inner) => tree(inner, key, variables, findings),
+        _ => {}
+    }
+}
+
+/// One string. Its error never shows a value: it may be a secret.
+pub fn string(text: &str, variables: &Variables, unset: &mut Unset) -> Result<String, String> {
+    expand(text, variables, unset, 0)
+}
+
+fn expand(
+    text: &str,
+    variables: &Variables,
+    unset: &mut Unset,
+    depth: usize,
+) -> Result<String, String> {
+    if depth > DEEPEST {
+        return Err(format!("defaults nested deeper than {DEEPEST}"));
+    }
+    let mut result = String::new();
+    let mut rest = text;
+    while let Some(dollar) = rest.find('$') {
+        result.push_str(&rest[..dollar]);
+        rest = &rest[dollar + 1..];
+        if let Some(after) = rest.strip_prefix('$') {
+            result.push('$');
+            rest = after;
+        } else if let Some(braced) = rest.strip_prefix('{') {
+            let end = closing(braced).ok_or("a `${` is never closed")?;
+            result += &braced_value(&braced[..end], variables, unset, depth)?;
+            rest = &braced[end + 1..];
+        } else {
+            let length = name_length(rest);
+            if length == 0 {
+                return Err("a `$` that begins no variable; write `$$` for a dollar".to_owned());
+            }
+            result += &value(&rest[..length], variables, unset);
+            rest = &rest[length..];
+        }
+        if result.len() > LONGEST {
+            return Err(format!("its variables make it longer than {LONGEST} bytes"));
+        }
+    }
+    Ok(result + rest)
+}
+
+fn name_length(text: &str) -> usize {
+    let starts_well = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    if starts_well {
+        end.unwrap_or(text.len())
+    } else {
+        0
+    }
+}
+
+/// Where the brace is closed that was opened before the text.
+fn closing(text: &str) -> Option<usize> {
+    let mut open = 0;
+    let mut previous = ' ';
+    for (index, character) in text.char_indices() {
+        match character {
+            '{' if previous == '$' => open += 1,
+            '}' if open == 0 => return Some(index),
+            '}' => open -= 1,
+            _ => {}
+        }
+        previous = character;
+    }
+    None
+}
+
+fn value(name: &str, variables: &Variables, unset: &mut Unset) -> String {
+    let value = variables.get(name);
+    if value.is_none() {
+        unset.0.push(name.to_owned());
+    }
+    value.unwrap_or_default().to_owned()
+}
+
+fn braced_value(
+    text: &str,
+    variables: &Variables,
+    unset: &mut Unset,
+    depth: usize,
+) -> Result<String, String> {
+    let length = name_length(text);
+    let (name, rest) = text.split_at(length);
+    let (operator, word) = ["", ":-", ":?", ":+", "-", "?", "+"]
+        .into_iter()
+        .rev()
+        .find_map(|operator| {
+            let word = rest.strip_prefix(operator)?;
+            (!operator.is_empty() || word.is_empty()).then_some((operator, word))
+        })
+        .filter(|_| length > 0)
+        .ok_or("not a variable: expected `${NAME}`, `${NAME:-default}`, `${NAME:?error}` or `${NAME:+word}`")?;
+    let given = variables.get(name);
+    let filled = given.filter(|value| !operator.starts_with(':') || !value.is_empty());
+    let word = |unset: &mut Unset| expand(word, variables, unset, depth + 1);
+    match operator {
+        "" => Ok(value(name, variables, unset)),
+        ":-" | "-" => match filled {
+            Some(value) => Ok(value.to_owned()),
+            None => word(unset),
+        },
+        ":+" | "+" => match filled {
+            Some(_) => word(unset),
+            None => Ok(String::new()),
+        },
+        _ => match filled {
+            Some(value) => Ok(value.to_owned()),
+            None => {
+                let why = word(unset)?;
+                let why = if why.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {why}")
+                };
+                Err(format!("the variable {name} must be set{why}"))
+            }
+        },
+    }
+}

@@ -1,0 +1,488 @@
+//! The services of a project become the plan's raw containers.
+
+use std::collections::BTreeSet;
+
+use super::canonical::{entry, table};
+use super::keys::{self, Standing};
+use super::mounted::Mounted;
+use super::project::Project;
+use crate::plan::error::{At, Place, suggestion};
+use crate::plan::model::{Attachment, Condition};
+use crate::plan::node::{Entry, Item, Node};
+use crate::plan::raw::{self, EnvFile, EnvSyntax, RawContainer, RawPlan};
+use crate::plan::reader::{Value, joined, quoted};
+use crate::plan::table::Table;
+
+pub struct Services {
+    pub containers: Vec<(At<String>, RawContainer)>,
+    /// One of them is on the network `default`.
+    pub use_default: bool,
+}
+
+impl Services {
+    /// Those of active profiles.
+    pub fn read(
+        project: &Project<'_>,
+        mounted: &Mounted<'_>,
+        services: &Node,
+        active: &BTreeSet<String>,
+        plan: &RawPlan,
+    ) -> Services {
+        let mut read = Services {
+            containers: Vec::new(),
+            use_default: false,
+        };
+        let value = project.value("services", services);
+        if !value.is_table() {
+            value.fail(format!(
+                "expected a table, found {}",
+                services.item.type_str()
+            ));
+            return read;
+        }
+        let entries = services.item.entries();
+        let is_on = |entry: &&Entry| is_active(&entry.value, active);
+        let on: Vec<&Entry> = entries.iter().filter(is_on).collect();
+        let names: Names = Names {
+            on: on.iter().map(|entry| entry.name.as_str()).collect(),
+            all: entries.iter().map(|entry| entry.name.as_str()).collect(),
+        };
+        for entry in on {
+            let service = Service {
+                project,
+                mounted,
+                names: &names,
+                plan,
+                key: joined("services", &entry.name),
+                name: &entry.name,
+            };
+            let place = Place {
+                key: service.key.clone(),
+                at: entry.at,
+            };
+            let container = service.read(&entry.value);
+            let networks = container.networks.iter().flat_map(|n| &n.value);
+            read.use_default |= networks.into_iter().any(|(_, a)| a.network == "default");
+            let value = entry.name.clone();
+            read.containers.push((At { value, place }, container));
+        }
+        if read.containers.is_empty() {
+            value.fail("no service of an active profile; name some in `profiles`");
+        }
+        read
+    }
+}
+
+fn is_active(service: &Node, active: &BTreeSet<String>) -> bool {
+    let Some(Node {
+        item: Item::List(profiles),
+        ..
+    }) = service.get("profiles")
+    else {
+        return true;
+    };
+    let is_on = |profile: &Node| match &profile.item {
+        Item::Text(profile) => active.contains(profile) || active.contains("*"),
+        _ => false,
+    };
+    profiles.is_empty() || profiles.iter().any(is_on)
+}
+
+struct Names<'a> {
+    on: BTreeSet<&'a str>,
+    all: BTreeSet<&'a str>,
+}
+
+struct Service<'a> {
+    project: &'a Project<'a>,
+    mounted: &'a Mounted<'a>,
+    names: &'a Names<'a>,
+    plan: &'a RawPlan,
+    key: String,
+    name: &'a str,
+}
+
+impl Service<'_> {
+    fn fail(&self, entry: &Entry, message: impl std::fmt::Display) {
+        let place = Place {
+            key: joined(&self.key, &entry.name),
+            at: entry.at,
+        };
+        self.project.findings.at(&place, message);
+    }
+
+    fn read(&self, node: &Node) -> RawContainer {
+        let mut node = node.clone();
+        if !matches!(node.item, Item::Table(_)) {
+            let value = self.project.value(&self.key, &node);
+            value.fail(format!("expected a table, found {}", node.item.type_str()));
+            return RawContainer {
+                has_image: true,
+                ..RawContainer::default()
+            };
+        }
+        self.check_keys(&mut node);
+        for name in ["scale", "deploy"] {
+            if let Some(entry) = node.take(name) {
+                match name {
+                    "scale" => self.one_only(&entry, &entry.value),
+                    _ => self.deploy(&entry, &mut node),
+                }
+            }
+        }
+        node.take("profiles");
+        let build = node.take("build");
+        if node.get("image").is_none()
+            && let (Some(build), Item::Table(entries)) = (&build, &mut node.item)
+        {
+            // As `docker compose build` names what it makes.
+            let image = format!("{}-{}", self.project.name, self.name);
+            entries.push(entry("image", Node::text(image.to_lowercase(), build.at)));
+        }
+        if let Some(health) = node.get_mut("healthcheck")
+            && let Some(disable) = health.get("disable").cloned()
+            && self.project.value(&self.key, &disable).boolean() == Some(true)
+        {
+            // What a file below says of it counts no more.
+            *health = table([("disable", disable)], health.at);
+        }
+        let env_file = node.take("env_file");
+        let depends_on = node.take("depends_on");
+        let links = node.take("links");
+        let secrets = node.take("secrets");
+        let configs = node.take("configs");
+        let place = Place {
+            key: self.key.clone(),
+            at: node.at,
+        };
+        let findings = self.project.findings;
+        let mut container = Table::read(
+            node.item.entries(),
+            place,
+            findings,
+            RawContainer::read_shared,
+        );
+        container.env_file = env_file.map(|e| self.env_files(&e)).unwrap_or_default();
+        container.depends_on = depends_on.map(|e| self.depends_on(&e)).unwrap_or_default();
+        if let Some(links) = links {
+            self.links(&links, &mut container);
+        }
+        for (name, value) in &mut container.environment {
+            if value.is_none() {
+                *value = self.project.variables.get(&name.value).map(str::to_owned);
+            }
+        }
+        container.environment.retain(|(_, value)| value.is_some());
+        self.networks(&mut container);
+        self.mounted
+            .mounts(&self.key, secrets, configs, &mut container);
+        self.named_volumes(&container);
+        self.labels(&mut container);
+        container
+    }
+
+    fn check_keys(&self, node: &mut Node) {
+        let Item::Table(entries) = &mut node.item else {
+            return;
+        };
+        entries.retain(|entry| match keys::standing(keys::SERVICE, &entry.name) {
+            Some(Standing::Supported(_)) => true,
+            Some(Standing::Ignored(_)) => false,
+            Some(Standing::Refused(why)) => {
+                if !matches!(entry.value.item, Item::Null) {
+                    self.fail(entry, format!("not supported: {why}"));
+                }
+                false
+            }
+            None => {
+                if !entry.name.starts_with("x-") {
+                    let known = keys::names(keys::SERVICE);
+                    self.fail(
+                        entry,
+                        format!("unknown key; {}", suggestion(&entry.name, &known)),
+                    );
+                }
+                false
+            }
+        });
+    }
+
+    fn one_only(&self, entry: &Entry, count: &Node) {
+        let value = self.project.value(&self.key, count);
+        match value.integer::<i64>("a number", 0..=i64::MAX) {
+            Some(1) | None => {}
+            Some(0) => self.fail(entry, "0 containers; use `profiles` to leave a service out"),
+            Some(number) => self.fail(
+                entry,
+                format!("{number} containers; one of each is provisioned: probes and migrations mean one"),
+            ),
+        }
+    }
+
+    /// What of `deploy` concerns a single engine, as the service's own keys.
+    fn deploy(&self, deploy: &Entry, node: &mut Node) {
+        for entry in deploy.value.item.entries() {
+            let key = joined(&self.key, "deploy");
+            let fail = |message: String| {
+                let place = Place {
+                    key: joined(&key, &entry.name),
+                    at: entry.at,
+                };
+                self.project.findings.at(&place, message);
+            };
+            match entry.name.as_str() {
+                "replicas" => self.one_only(deploy, &entry.value),
+                "mode" => match &entry.value.item {
+                    Item::Text(mode) if mode == "replicated" => {}
+                    _ => fail(
+                        "only `replicated` is supported: a single engine runs one container".into(),
+                    ),
+                },
+                "resources" => self.resources(&entry.value, &key, node),
+                "restart_policy" => self.restart_policy(&entry.value, &key, node),
+                name if keys::standing(keys::DEPLOY, name).is_some() || name.starts_with("x-") => {}
+                name => {
+                    let known = keys::names(keys::DEPLOY);
+                    fail(format!("unknown key; {}", suggestion(name, &known)));
+                }
+            }
+        }
+    }
+
+    fn resources(&self, resources: &Node, key: &str, node: &mut Node) {
+        let names = [
+            ("limits", "cpus", Some("cpus")),
+            ("limits", "memory", Some("mem_limit")),
+            ("limits", "pids", Some("pids_limit")),
+            ("reservations", "memory", Some("mem_reservation")),
+            // Where a Swarm has room for it.
+            ("reservations", "cpus", None),
+        ];
+        for part in resources.item.entries() {
+            for entry in part.value.item.entries() {
+                let known = names
+                    .iter()
+                    .find(|(kind, name, _)| *kind == part.name && *name == entry.name);
+                match (known, &mut node.item) {
+                    (Some((_, _, Some(own))), Item::Table(entries)) => {
+                        entries.retain(|entry| entry.name != *own);
+                        entries.push(Entry {
+                            name: (*own).to_owned(),
+                            ..entry.clone()
+                        });
+                    }
+                    (Some(_), _) => {}
+                    (None, _) => {
+                        let place = Place {
+                            key: format!("{key}.resources.{}.{}", part.name, entry.name),
+                            at: entry.at,
+                        };
+                        let message = "not supported; of `limits`, `cpus`, `memory` and `pids` are, of `reservations` `memory`";
+                        self.project.findings.at(&place, message);
+                    }
+                }
+            }
+        }
+    }
+
+    fn restart_policy(&self, policy: &Node, key: &str, node: &mut Node) {
+        let key = format!("{key}.restart_policy");
+        let value = self.project.value(&key, policy);
+        let restart = value.table(|t| {
+            let condition = t.value("condition", |v| {
+                v.word(&[
+                    ("none", "no"),
+                    ("on-failure", "on-failure"),
+                    ("any", "always"),
+                ])
+            });
+            let most = t.value("max_attempts", |v| {
+                v.integer::<u32>("a number", 0..=1_000_000)
+            });
+            // The engine has its own.
+            for key in ["delay", "window"] {
+                t.value(key, Value::scalar);
+            }
+            match (condition.unwrap_or("always"), most) {
+                ("on-failure", Some(most)) => format!("on-failure:{most}"),
+                (word, _) => word.to_owned(),
+            }
+        });
+        if node.get("restart").is_none()
+            && let (Some(restart), Item::Table(entries)) = (restart, &mut node.item)
+        {
+            entries.push(entry("restart", Node::text(restart, policy.at)));
+        }
+    }
+
+    fn env_files(&self, entry: &Entry) -> Vec<At<EnvFile>> {
+        let value = self
+            .project
+            .value(&joined(&self.key, "env_file"), &entry.value);
+        let variables = &self.project.variables;
+        let one = |item: &Value<'_>| {
+            item.table(|t| {
+                let required = t.value("required", Value::boolean).unwrap_or(true);
+                let is_raw = t.value("format", |v| v.word(&[("raw", true)]));
+                let path = t.require("path", Value::string)?;
+                let syntax = match is_raw {
+                    Some(true) => EnvSyntax::Docker,
+                    _ => EnvSyntax::Compose(variables.clone()),
+                };
+                Some(At {
+                    value: EnvFile {
+                        path: path.value,
+                        required,
+                        syntax,
+                    },
+                    place: path.place,
+                })
+            })?
+        };
+        let files = value.list().unwrap_or_default();
+        files.iter().filter_map(one).collect()
+    }
+
+    fn depends_on(&self, entry: &Entry) -> Vec<At<(String, Condition)>> {
+        let value = self
+            .project
+            .value(&joined(&self.key, "depends_on"), &entry.value);
+        let mut depends_on = Vec::new();
+        for (name, value) in value.entries().unwrap_or_default() {
+            let read = value.table(|t| {
+                // Nothing restarts one service for the sake of another here.
+                t.value("restart", Value::boolean);
+                let condition = t.value("condition", |v| v.word(&raw::CONDITIONS));
+                let required = t.value("required", Value::boolean);
+                (
+                    condition.unwrap_or(Condition::Started),
+                    required.unwrap_or(true),
+                )
+            });
+            let Some((condition, required)) = read else {
+                continue;
+            };
+            if self.is_there(&name, required) {
+                depends_on.push(At {
+                    value: (name.value, condition),
+                    place: name.place,
+                });
+            }
+        }
+        depends_on
+    }
+
+    /// Whether a service that this one depends on runs; if it should, that it does not is an error.
+    fn is_there(&self, name: &At<String>, required: bool) -> bool {
+        let is_on = self.names.on.contains(name.value.as_str());
+        if !is_on && required {
+            let all: Vec<&str> = self.names.all.iter().copied().collect();
+            let what = quoted(&name.value);
+            let message = match self.names.all.contains(name.value.as_str()) {
+                true => format!("service {what} belongs to a profile that is not active"),
+                false => format!("no service {what}; {}", suggestion(&name.value, &all)),
+            };
+            self.project.findings.at(&name.place, message);
+        }
+        is_on
+    }
+
+    /// Names of services: they answer to them anyway, and must have been started.
+    fn links(&self, entry: &Entry, container: &mut RawContainer) {
+        let value = self
+            .project
+            .value(&joined(&self.key, "links"), &entry.value);
+        for item in value.list().unwrap_or_default() {
+            let Some(text) = item.string() else { continue };
+            let (name, alias) = text.split_once(':').unwrap_or((&text, &text));
+            if alias != name {
+                item.fail("a link with an alias is not supported; give the service `aliases` on a network");
+                continue;
+            }
+            let name = At {
+                value: name.to_owned(),
+                place: item.place.clone(),
+            };
+            let known = |on: &At<(String, Condition)>| on.value.0 == name.value;
+            if self.is_there(&name, true) && !container.depends_on.iter().any(known) {
+                container.depends_on.push(At {
+                    value: (name.value, Condition::Started),
+                    place: name.place,
+                });
+            }
+        }
+    }
+
+    /// `default` where nothing else is said; everywhere the service answers to its own name.
+    fn networks(&self, container: &mut RawContainer) {
+        if container.network_mode.is_some() && container.networks.is_none() {
+            return;
+        }
+        let place = container.place.clone();
+        let networks = container.networks.get_or_insert(At {
+            value: vec![],
+            place: place.clone(),
+        });
+        if networks.value.is_empty() && container.network_mode.is_none() {
+            let network = "default".to_owned();
+            let attachment = Attachment {
+                network,
+                ..Attachment::default()
+            };
+            networks.value.push((place, attachment));
+        }
+        for (place, attachment) in &mut networks.value {
+            let defined = &self.plan.networks;
+            let is_defined = defined.iter().any(|n| n.key.value == attachment.network);
+            if !is_defined && attachment.network != "default" {
+                let known: Vec<&str> = defined.iter().map(|n| n.key.value.as_str()).collect();
+                let what = quoted(&attachment.network);
+                let message = format!(
+                    "no network {what} in `networks`{}",
+                    or_nearest(&attachment.network, &known)
+                );
+                self.project.findings.at(place, message);
+            }
+            if !attachment.aliases.iter().any(|alias| alias == self.name) {
+                attachment.aliases.insert(0, self.name.to_owned());
+            }
+        }
+    }
+
+    fn named_volumes(&self, container: &RawContainer) {
+        let defined = &self.plan.volumes;
+        for mount in &container.volumes {
+            let Some(key) = mount.value.named_volume() else {
+                continue;
+            };
+            if !defined.iter().any(|volume| volume.key.value == key) {
+                let known: Vec<&str> = defined.iter().map(|v| v.key.value.as_str()).collect();
+                let message = format!(
+                    "no volume {} in `volumes`{}",
+                    quoted(key),
+                    or_nearest(key, &known)
+                );
+                self.project.findings.at(&mount.place, message);
+            }
+        }
+    }
+
+    /// By these `docker compose` knows the container again, in the finished image.
+    fn labels(&self, container: &mut RawContainer) {
+        let own = [
+            ("project", self.project.name.as_str()),
+            ("service", self.name),
+            ("container-number", "1"),
+            ("oneoff", "False"),
+        ];
+        let own = own.map(|(name, value)| (format!("com.docker.compose.{name}"), value.to_owned()));
+        container.labels.extend(own);
+    }
+}
+
+fn or_nearest(word: &str, known: &[&str]) -> String {
+    match known.is_empty() {
+        true => String::new(),
+        false => format!("; {}", suggestion(word, known)),
+    }
+}

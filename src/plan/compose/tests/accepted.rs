@@ -1,0 +1,418 @@
+use super::*;
+
+#[test]
+fn a_service_becomes_a_container_as_the_plan_would_have_it() {
+    let composed = plan(
+        "services:
+  db:
+    image: postgres:17
+    command: -c listen_addresses=127.0.0.1
+    environment:
+      A: 1.10
+      B: yes
+      OUTSIDE:
+      MISSING:
+    ports: ['127.0.0.1:5432:5432', 53:53/udp]
+    volumes: ['data:/var/lib/data', '/srv:/srv:ro']
+    healthcheck:
+      test: pg_isready
+      interval: 1s
+    ulimits: {nofile: 5, nproc: {soft: 1, hard: 2}}
+    restart: no
+volumes:
+  data:
+",
+    );
+    let toml = "
+[containers.db]
+image = 'postgres:17'
+command = ['-c', 'listen_addresses=127.0.0.1']
+environment = { A = '1.1', B = 'yes', OUTSIDE = 'from outside' }
+ports = ['127.0.0.1:5432:5432', '53:53/udp']
+volumes = ['guestbake_data:/var/lib/data', '/srv:/srv:ro']
+healthcheck = { test = 'pg_isready', interval = '1s' }
+ulimits = { nofile = 5, nproc = { soft = 1, hard = 2 } }
+networks = { guestbake_default = { aliases = ['db'] } }
+[containers.db.labels]
+'com.docker.compose.container-number' = '1'
+'com.docker.compose.oneoff' = 'False'
+'com.docker.compose.project' = 'guestbake'
+'com.docker.compose.service' = 'db'
+[networks.guestbake_default.labels]
+'com.docker.compose.network' = 'default'
+'com.docker.compose.project' = 'guestbake'
+[volumes.guestbake_data.labels]
+'com.docker.compose.volume' = 'data'
+'com.docker.compose.project' = 'guestbake'
+[[wait.services]]
+name = 'db'
+container = 'db'
+up = true
+";
+    assert_eq!(composed.effective(), plan_of(toml, &[]).effective());
+}
+
+#[test]
+fn without_services_in_the_plan_each_is_waited_for_as_up_does() {
+    let yaml = "services:
+  web:
+    image: x
+    depends_on:
+      init: {condition: service_completed_successfully}
+  init: {image: x}
+";
+    let probes: Vec<String> = plan(yaml)
+        .wait
+        .services
+        .iter()
+        .map(|service| format!("{}: {}", service.name, service.probe))
+        .collect();
+    assert_eq!(probes, ["web: up", "init: completed"]);
+    let toml =
+        format!("{ONE}[[wait.services]]\nname = 'w'\ncontainer = 'web'\ntcp = 'localhost:1'\n");
+    assert_eq!(
+        plan_of(&toml, &[("compose.yaml", yaml)])
+            .wait
+            .services
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn an_override_merges_tables_appends_lists_and_replaces_commands() {
+    let base = "services:
+  aa:
+    image: x
+    command: [a, b]
+    environment: {A: 1, B: 2}
+    ports: ['80:80', '81:81']
+    volumes: ['data:/data', '/h:/h']
+    dns: 1.1.1.1
+    labels: [a=1]
+    healthcheck: {test: [CMD, a], retries: 3}
+    logging: {driver: local, options: {max-size: 1m}}
+    cap_add: [SYS_ADMIN]
+volumes: {data: , other: }
+";
+    let over = "services:
+  aa:
+    command: c
+    environment: [B=3, C=4]
+    ports: ['81:81', '82:82']
+    volumes: ['other:/data:ro']
+    dns: [8.8.8.8]
+    labels: {b: 2}
+    healthcheck: {test: [CMD, b]}
+    logging: {driver: json-file}
+    cap_add: !reset []
+";
+    let plan = plan_of(
+        "compose = ['compose.yaml', 'over.yaml']",
+        &[("compose.yaml", base), ("over.yaml", over)],
+    );
+    let aa = container(&plan, "aa");
+    assert_eq!(aa.command.unwrap(), ["c"]);
+    let environment: Vec<String> = aa
+        .environment
+        .iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect();
+    assert_eq!(environment, ["A=1", "B=3", "C=4"]);
+    let ports: Vec<u16> = aa.ports.iter().map(|port| port.target).collect();
+    assert_eq!(ports, [80, 81, 82]);
+    let volumes: Vec<_> = aa
+        .volumes
+        .iter()
+        .map(|v| (v.target.as_str(), v.read_only))
+        .collect();
+    assert_eq!(volumes, [("/data", true), ("/h", false)]);
+    assert_eq!(aa.settings.dns, ["1.1.1.1", "8.8.8.8"]);
+    assert_eq!(
+        (aa.labels["a"].as_str(), aa.labels["b"].as_str()),
+        ("1", "2")
+    );
+    let health = aa.healthcheck.unwrap();
+    assert_eq!(
+        (health.test.as_slice(), health.retries),
+        (&["CMD".to_owned(), "b".to_owned()][..], Some(3))
+    );
+    assert!(aa.settings.logging.unwrap().options.is_empty());
+    assert!(aa.settings.cap_add.is_empty());
+}
+
+#[test]
+fn override_takes_the_place_of_a_list() {
+    let base = "services: {aa: {image: x, ports: ['80:80']}}";
+    let over = "services: {aa: {ports: !override ['81:81']}}";
+    let plan = plan_of(
+        "compose = ['compose.yaml', 'over.yaml']",
+        &[("compose.yaml", base), ("over.yaml", over)],
+    );
+    let ports = container(&plan, "aa").ports;
+    assert_eq!((ports.len(), ports[0].target), (1, 81));
+}
+
+#[test]
+fn anchors_merge_keys_and_extensions() {
+    let plan = plan(
+        "x-common: &common
+  image: x
+  environment: &env {A: 1}
+services:
+  aa:
+    <<: *common
+    environment:
+      <<: [*env, {B: 2, A: 9}]
+      C: 3
+    x-mine: anything
+",
+    );
+    let environment = container(&plan, "aa").environment;
+    let values: Vec<&str> = environment.values().map(String::as_str).collect();
+    assert_eq!(values, ["1", "2", "3"]);
+}
+
+#[test]
+fn a_service_extends_one_of_its_file_or_of_another_with_that_files_paths() {
+    let files = [
+        (
+            "compose.yaml",
+            "services:
+  aa:
+    extends: {file: base/common.yaml, service: base}
+    environment: {B: 2}
+  bb:
+    extends: aa
+    command: b
+",
+        ),
+        (
+            "base/common.yaml",
+            "services: {base: {image: x, environment: {A: 1}, volumes: ['./conf:/conf:ro']}}",
+        ),
+        ("base/conf/file", "content"),
+    ];
+    let plan = plan_of(ONE, &files);
+    let bb = container(&plan, "bb");
+    assert_eq!(bb.environment.len(), 2);
+    assert_eq!(
+        bb.volumes[0].source,
+        VolumeSource::Bind("/var/lib/guestbake/files/base/conf".into())
+    );
+    assert!(
+        matches!(&plan.files[0].content, PlacedContent::Bundle(name) if name.as_os_str() == "base/conf")
+    );
+    assert_eq!(plan.files.len(), 1);
+}
+
+#[test]
+fn include_brings_a_project_with_its_own_variables_and_folder() {
+    let files = [
+        (
+            "compose.yaml",
+            "include: [sub/compose.yaml]\nservices: {aa: {image: 'x:${TAG}'}}",
+        ),
+        (".env", "TAG=1\n"),
+        (
+            "sub/compose.yaml",
+            "services: {bb: {image: 'y:${OWN}-${TAG}', env_file: own.env}}",
+        ),
+        ("sub/.env", "OWN=2\nTAG=never\n"),
+        ("sub/own.env", "A='b c' # comment\n"),
+    ];
+    let plan = plan_of(ONE, &files);
+    assert_eq!(container(&plan, "aa").image, "x:1");
+    let bb = container(&plan, "bb");
+    assert_eq!(
+        (bb.image.as_str(), bb.environment["A"].as_str()),
+        ("y:2-1", "b c")
+    );
+}
+
+#[test]
+fn profiles_choose_services() {
+    let yaml = "services: {aa: {image: x}, bb: {image: x, profiles: [debug]}}";
+    let names = |toml: &str| {
+        let plan = plan_of(toml, &[("compose.yaml", yaml)]);
+        plan.containers
+            .iter()
+            .map(|c| c.name.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(ONE), ["aa"]);
+    assert_eq!(names(&format!("{ONE}profiles = ['debug']")), ["aa", "bb"]);
+    assert_eq!(
+        names("[compose]\nfiles = ['compose.yaml']\nprofiles = ['*']"),
+        ["aa", "bb"]
+    );
+}
+
+#[test]
+fn the_project_is_named_by_the_plan_the_file_or_the_folder() {
+    let named = |toml: &str, file: &str, yaml: &str| {
+        let plan = plan_of(toml, &[(file, yaml)]);
+        plan.networks[0].name.clone()
+    };
+    let yaml = "services: {aa: {image: x}}";
+    assert_eq!(named(ONE, "compose.yaml", yaml), "guestbake_default");
+    assert_eq!(
+        named(ONE, "compose.yaml", &format!("name: shop\n{yaml}")),
+        "shop_default"
+    );
+    assert_eq!(
+        named("compose = 'My Shop/c.yaml'", "My Shop/c.yaml", yaml),
+        "myshop_default"
+    );
+    let toml = "[compose]\nfiles = 'compose.yaml'\nproject = 'mine'";
+    assert_eq!(named(toml, "compose.yaml", yaml), "mine_default");
+}
+
+#[test]
+fn what_is_built_is_the_bundles_image_of_that_name() {
+    let aa = plan("services: {aa: {build: .}, bb: {build: {context: .}, image: mine}}");
+    assert_eq!(container(&aa, "aa").image, "guestbake-aa");
+    assert_eq!(container(&aa, "bb").image, "mine");
+}
+
+#[test]
+fn secrets_and_configs_are_files_that_are_mounted() {
+    let yaml = "services:
+  aa:
+    image: x
+    secrets: [token, {source: var, target: /etc/var, mode: 0400, uid: '5'}]
+    configs: [{source: conf, target: /etc/conf}, text]
+secrets:
+  token: {file: ./token.txt}
+  var: {environment: OUTSIDE}
+configs:
+  conf: {file: conf}
+  text: {content: 'value ${OUTSIDE}'}
+";
+    let plan = plan_of(
+        ONE,
+        &[
+            ("compose.yaml", yaml),
+            ("token.txt", "hunter2\n"),
+            ("conf", "c"),
+        ],
+    );
+    let targets: Vec<String> = container(&plan, "aa")
+        .volumes
+        .iter()
+        .map(|v| format!("{} {}", v.target, v.read_only))
+        .collect();
+    assert_eq!(
+        targets,
+        [
+            "/run/secrets/token true",
+            "/etc/var true",
+            "/etc/conf true",
+            "/text true"
+        ]
+    );
+    assert!(plan.secrets().contains(&"hunter2".to_owned()));
+    assert!(plan.secrets().contains(&"from outside".to_owned()));
+    assert!(!plan.effective().contains("hunter2"));
+    let var = plan
+        .files
+        .iter()
+        .find(|f| f.path.ends_with(".secrets/var-5--256"))
+        .unwrap();
+    assert_eq!((var.mode, var.uid), (Some(0o400), Some(5)));
+}
+
+#[test]
+fn a_missing_folder_that_is_written_to_is_made_and_said() {
+    let plan = plan_of(
+        ONE,
+        &[(
+            "compose.yaml",
+            "services: {aa: {image: x, volumes: ['./data:/data']}}",
+        )],
+    );
+    assert!(matches!(plan.files[0].content, PlacedContent::Folder));
+    assert_eq!(
+        plan.notes,
+        ["compose.yaml:1: `data` is not in the bundle; the container gets an empty folder"]
+    );
+}
+
+#[test]
+fn deploys_limits_are_the_containers() {
+    let aa = service(
+        "deploy:
+  replicas: 1
+  resources:
+    limits: {cpus: '0.5', memory: 64m, pids: 10}
+    reservations: {memory: 32m}
+  restart_policy: {condition: on-failure, max_attempts: 3}
+  placement: {constraints: [a]}",
+    );
+    assert_eq!(aa.settings.nano_cpus, Some(500_000_000));
+    assert_eq!(
+        (aa.settings.mem_limit, aa.settings.mem_reservation),
+        (Some(64 << 20), Some(32 << 20))
+    );
+    assert_eq!(aa.settings.pids_limit, Some(10));
+    assert_eq!(aa.restart, Restart::OnFailure(Some(3)));
+}
+
+#[test]
+fn networks_have_names_aliases_and_addresses() {
+    let yaml = "services:
+  aa:
+    image: x
+    networks:
+      back: {aliases: [db], ipv4_address: 10.9.0.5, priority: 1}
+      out:
+  bb: {image: x, network_mode: 'service:aa'}
+networks:
+  back: {driver: bridge, internal: true, ipam: {config: [{subnet: 10.9.0.0/24}]}}
+  out: {external: true, name: shared}
+";
+    let plan = plan(yaml);
+    let names: Vec<&str> = plan.networks.iter().map(|n| n.name.as_str()).collect();
+    assert_eq!(names, ["guestbake_back", "shared"]);
+    let aa = container(&plan, "aa");
+    assert_eq!(aa.networks[0].network, "guestbake_back");
+    assert_eq!(aa.networks[0].aliases, ["aa", "db"]);
+    assert_eq!(aa.networks[0].ipv4_address.as_deref(), Some("10.9.0.5"));
+    assert_eq!(
+        container(&plan, "bb").network_mode.as_deref(),
+        Some("container:aa")
+    );
+}
+
+#[test]
+fn what_is_shown_of_it_is_a_plan_that_means_the_same() {
+    let plan = plan_of(
+        ONE,
+        &[
+            (
+                "compose.yaml",
+                "services:
+  aa:
+    image: x
+    volumes: ['./conf:/conf', 'data:/d', {type: tmpfs, target: /t, tmpfs: {size: 1m, mode: 0700}}]
+    sysctls: {net.core.somaxconn: 1024}
+    devices: ['/dev/null:/dev/x:r']
+    logging: {driver: json-file, options: {max-size: 1m}}
+    cpus: 1.5
+    memswap_limit: -1
+    pid: host
+    expose: [80, '90-91/udp']
+    annotations: [a=b]
+  bb: {image: x, ipc: 'service:aa', volumes_from: ['aa:ro'], depends_on: {cc: {condition: service_started, required: false}}}
+  cc: {image: x, profiles: [off]}
+volumes: {data: {driver_opts: {type: none}, labels: [k=v]}}
+networks: {default: {enable_ipv6: true, ipam: {driver: default, config: [{subnet: 'fd00::/64', aux_addresses: {h: 'fd00::1'}}]}}}
+",
+            ),
+            ("conf/a", ""),
+        ],
+    );
+    let effective = plan.effective();
+    let again = plan_of(&effective, &[("conf/a", "")]);
+    assert_eq!(again.effective(), effective);
+}

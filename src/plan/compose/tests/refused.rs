@@ -1,0 +1,200 @@
+use super::*;
+
+#[test]
+fn every_error_names_key_and_line() {
+    assert_eq!(
+        errors(
+            "services:
+  aa:
+    image: x
+    imgae: y
+    gpus: all
+    privileged: maybe
+  bb:
+    image: x
+    depends_on: [cc]
+    networks: [bakc]
+    scale: 3
+    volumes: ['dta:/d', '../../x:/y']
+networks: {back: }
+volumes: {data: }
+servics: {}
+"
+        ),
+        [
+            "compose.yaml:4:5: services.aa.imgae: unknown key; did you mean `image`?",
+            "compose.yaml:5:5: services.aa.gpus: not supported: a guest that is being provisioned has no GPU",
+            "compose.yaml:6:17: services.aa.privileged: expected `true` or `false`, found string \"maybe\"",
+            "compose.yaml:9:18: services.bb.depends_on.cc: no service \"cc\"; expected `aa` or `bb`",
+            "compose.yaml:10:16: services.bb.networks.bakc: no network \"bakc\" in `networks`; did you mean `back`?",
+            "compose.yaml:11:5: services.bb.scale: 3 containers; one of each is provisioned: probes and migrations mean one",
+            "compose.yaml:12:15: services.bb.volumes[0]: no volume \"dta\" in `volumes`; did you mean `data`?",
+            "compose.yaml:12:25: services.bb.volumes[1]: \"../../x\" leads out of the bundle",
+            "compose.yaml:15:1: servics: unknown key; did you mean `services`?",
+        ]
+    );
+}
+
+#[test]
+fn errors_of_two_files_are_told_apart() {
+    let files = [
+        ("compose.yaml", "services: {aa: {image: x, ports: [no]}}"),
+        ("over.yaml", "services: {aa: {user: ''}}\n"),
+    ];
+    let errors = errors_of("compose = ['compose.yaml', 'over.yaml']", &files);
+    assert_eq!(errors.len(), 2);
+    assert!(
+        errors[0].starts_with("compose.yaml:1:35: services.aa.ports[0]: "),
+        "{errors:?}"
+    );
+    assert!(
+        errors[1].starts_with("over.yaml:1:23: services.aa.user: "),
+        "{errors:?}"
+    );
+}
+
+#[test]
+fn what_is_no_yaml_is_located() {
+    let error = &errors("services:\n  aa: [\n")[0];
+    assert!(error.starts_with("compose.yaml:3:1: not YAML: "), "{error}");
+    assert_eq!(
+        errors("services:\n  aa: {image: x}\n  aa: {image: y}\n"),
+        ["compose.yaml:3:3: the key \"aa\" is there twice"]
+    );
+    assert_eq!(
+        errors("# nothing\n"),
+        ["compose.yaml: an empty Compose file"]
+    );
+    assert_eq!(
+        errors_of(ONE, &[]),
+        ["guestbake.toml:1:11: compose: no file `compose.yaml` in the bundle"]
+    );
+}
+
+#[test]
+fn aliases_that_multiply_are_stopped() {
+    let mut yaml = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let alias = format!("*a{}, ", level - 1).repeat(9);
+        yaml += &format!("a{level}: &a{level} [{alias}]\n");
+    }
+    let errors = errors(&yaml);
+    assert!(
+        errors[0].ends_with("its aliases unfold to more than 4194304 bytes"),
+        "{errors:?}"
+    );
+    assert!(errors_are_about(&"- ".repeat(300), "nested deeper than 64"));
+    assert!(errors_are_about(
+        "a: &a [*a]\n",
+        "an alias inside of what it stands for"
+    ));
+}
+
+fn errors_are_about(yaml: &str, what: &str) -> bool {
+    errors(yaml).iter().any(|error| error.contains(what))
+}
+
+#[test]
+fn a_dependency_of_another_profile_is_named() {
+    let yaml = "services: {aa: {image: x, depends_on: [bb]}, bb: {image: x, profiles: [p]}}";
+    assert_eq!(
+        errors(yaml),
+        [
+            "compose.yaml:1:40: services.aa.depends_on.bb: service \"bb\" belongs to a profile that is not active"
+        ]
+    );
+}
+
+#[test]
+fn circles_are_found() {
+    let yaml = "services: {aa: {extends: bb, image: x}, bb: {extends: aa}}";
+    let found = errors(yaml);
+    assert!(
+        found.contains(
+            &"compose.yaml:1:46: services.bb.extends: extends itself: aa -> bb -> aa".to_owned()
+        ),
+        "{found:?}"
+    );
+    let files = [
+        (
+            "compose.yaml",
+            "include: [b.yaml]\nservices: {aa: {image: x}}",
+        ),
+        ("b.yaml", "include: [b.yaml]\nservices: {bb: {image: x}}"),
+    ];
+    assert!(errors_of(ONE, &files)[0].contains("`b.yaml` includes itself"));
+    let yaml = "services: {aa: {image: x, depends_on: [bb]}, bb: {image: x, depends_on: [aa]}}";
+    assert!(errors(yaml)[0].contains("depends on itself: aa -> bb -> aa"));
+}
+
+#[test]
+fn what_a_guest_cannot_have() {
+    for (lines, message) in [
+        (
+            "links: ['bb:db']",
+            "services.aa.links[0]: a link with an alias is not supported; give the service `aliases` on a network",
+        ),
+        (
+            "volumes: ['~/x:/x']",
+            "services.aa.volumes[0]: `~` is the home of whoever runs Compose, and nobody does in a guest; expected an absolute or a relative path",
+        ),
+        (
+            "volumes: ['.:/app']",
+            "services.aa.volumes[0]: mounts the whole bundle, its images too; name what is needed of it",
+        ),
+        (
+            "volumes: ['./x:/x:ro']",
+            "services.aa.volumes[0]: nothing called `x` in the bundle, and it is mounted read-only",
+        ),
+        (
+            "env_file: no.env",
+            "services.aa.env_file[0].path: no file `no.env` in the bundle",
+        ),
+        (
+            "secrets: [s]",
+            "services.aa.secrets[0].source: no \"s\" in `secrets`",
+        ),
+        (
+            "deploy: {replicas: 2}",
+            "services.aa.deploy: 2 containers; one of each is provisioned: probes and migrations mean one",
+        ),
+        (
+            "deploy: {resources: {reservations: {devices: []}}}",
+            "services.aa.deploy.resources.reservations.devices: not supported; of `limits`, `cpus`, `memory` and `pids` are, of `reservations` `memory`",
+        ),
+        ("image: Upper", "the key \"image\" is there twice"),
+        (
+            "command: a | b",
+            "services.aa.command: `|` needs a shell, and none runs this: quote it, or write [\"sh\", \"-c\", \"…\"]",
+        ),
+        (
+            "environment: {A: '${}'}",
+            "services.aa.environment.A: not a variable: expected `${NAME}`, `${NAME:-default}`, `${NAME:?error}` or `${NAME:+word}`",
+        ),
+        (
+            "environment: ['A=${X:?tell me}']",
+            "services.aa.environment[0]: the variable X must be set: tell me",
+        ),
+    ] {
+        assert_eq!(service_error(lines), message, "{lines}");
+    }
+}
+
+#[test]
+fn a_container_of_the_plan_and_a_service_have_different_names() {
+    let toml = format!("{ONE}[containers.aa]\nimage = 'x'\n");
+    assert_eq!(
+        errors_of(&toml, &[("compose.yaml", "services: {aa: {image: x}}")]),
+        ["guestbake.toml:2:13: containers.aa: is a service of compose.yaml:1 too"]
+    );
+    assert_eq!(
+        errors_of("profiles = ['a']", &[]),
+        ["guestbake.toml:1:12: profiles: belongs to `compose`, and there is none"]
+    );
+}
+
+#[test]
+fn a_secret_is_in_no_error() {
+    let yaml = "services: {aa: {image: x, environment: {PASSWORD: ['hunter2']}}}";
+    assert!(!errors(yaml).concat().contains("hunter2"));
+}

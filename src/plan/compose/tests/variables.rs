@@ -1,0 +1,117 @@
+use super::*;
+use crate::plan::compose::dotenv;
+use crate::plan::compose::interpolate::{self, Unset};
+use crate::plan::compose::variables::Variables;
+
+fn known() -> Variables {
+    let environment = [("A", "a"), ("EMPTY", ""), ("DOLLAR", "$A")];
+    Variables::of(&Environment::from_iter(environment))
+}
+
+fn interpolated(text: &str) -> Result<String, String> {
+    interpolate::string(text, &known(), &mut Unset(Vec::new()))
+}
+
+#[test]
+fn every_form_of_a_variable() {
+    for (text, value) in [
+        ("$A ${A}", "a a"),
+        ("$$A $${A}", "$A ${A}"),
+        ("${B:-b} ${B-b} ${EMPTY:-e} ${EMPTY-e}", "b b e "),
+        (
+            "${A:+yes} ${A+yes} ${EMPTY:+yes} ${EMPTY+yes} ${B+yes}",
+            "yes yes  yes ",
+        ),
+        ("${A:?no} ${A?no} ${EMPTY?no}", "a a "),
+        ("${B:-${C:-${A}}}", "a"),
+        ("${B:-{x}}", "{x}"),
+        ("${B:-a:b-c}", "a:b-c"),
+        ("${B}", ""),
+        // What a variable brings is not looked into again.
+        ("${DOLLAR}", "$A"),
+        ("${B:-$$x}", "$x"),
+    ] {
+        assert_eq!(interpolated(text).as_deref(), Ok(value), "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_variable() {
+    for text in [
+        "$", "$1", "${", "${}", "${A", "${1}", "${A!}", "a$ b", "${A:}",
+    ] {
+        assert!(interpolated(text).is_err(), "{text}");
+    }
+    assert_eq!(
+        interpolated("${B:?gone}").unwrap_err(),
+        "the variable B must be set: gone"
+    );
+    assert_eq!(
+        interpolated("${EMPTY:?}").unwrap_err(),
+        "the variable EMPTY must be set"
+    );
+    let deep = "${B:-".repeat(100) + &"}".repeat(100);
+    assert_eq!(
+        interpolated(&deep).unwrap_err(),
+        "defaults nested deeper than 32"
+    );
+}
+
+#[test]
+fn unset_variables_are_noted_with_their_line() {
+    let plan = plan("services:\n  aa:\n    image: 'x${TAG}'\n");
+    assert_eq!(
+        plan.notes,
+        ["compose.yaml:3: $TAG is not set, taken as empty"]
+    );
+}
+
+fn env(text: &str) -> Vec<(String, String)> {
+    dotenv::parse(text.as_bytes(), &known()).unwrap()
+}
+
+fn only(text: &str) -> String {
+    let mut variables = env(text);
+    assert_eq!(variables.len(), 1, "{text}");
+    variables.remove(0).1
+}
+
+#[test]
+fn env_files_have_quotes_comments_and_variables() {
+    assert_eq!(only("X=a b # c"), "a b");
+    assert_eq!(only("X=a#b"), "a#b");
+    assert_eq!(only("export X = 'a # b'"), "a # b");
+    assert_eq!(only("X='$A \\n'"), "$A \\n");
+    assert_eq!(only("X=\"$A \\n\\\"${B:-b}\\\" \\$A\""), "a \n\"b\" $A");
+    assert_eq!(only("X=\"two\nlines\""), "two\nlines");
+    assert_eq!(only("X: yaml"), "yaml");
+    assert_eq!(only("X="), "");
+    assert_eq!(only("\u{feff}X=1\r\n"), "1");
+    let two = env("X=1\nY=${X}2\nA\nNOT_SET\nA=own\nZ=$A");
+    let values: Vec<&str> = two.iter().map(|(_, value)| value.as_str()).collect();
+    // What comes from outside wins where it is referred to.
+    assert_eq!(values, ["1", "12", "a", "own", "a"]);
+}
+
+#[test]
+fn every_wrong_line_of_an_env_file_is_named_and_no_value_shown() {
+    let errors = dotenv::parse(b"X='never closed\n", &known()).unwrap_err();
+    assert_eq!(
+        (errors[0].line, errors[0].message.as_str()),
+        (1, "a `'` is never closed")
+    );
+    let errors = dotenv::parse(b"A=1\n\nb c=hunter2\n=x\ny!=2\nD=${\n", &known()).unwrap_err();
+    let lines: Vec<String> = errors
+        .iter()
+        .map(|e| format!("{}: {}", e.line, e.message))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "3: a variable name contains white space",
+            "4: no variable name",
+            "5: unexpected '!' in a variable name",
+            "6: a `${` is never closed",
+        ]
+    );
+}

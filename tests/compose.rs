@@ -1,0 +1,122 @@
+//! Compose files on a real engine: what they say is what runs.
+
+mod support;
+
+use support::image::TOOLS;
+use support::provision::{Provision, inspect};
+
+/// A plan whose files are copied to a folder of the test's own.
+fn composed(compose: &str, more: &str) -> Provision {
+    let directory = tempfile::Builder::new()
+        .prefix("guestbake-files-")
+        .tempdir()
+        .expect("a temporary directory")
+        .keep();
+    let plan = format!(
+        "[compose]\nfiles = ['compose.yaml']\nproject = 'tested'\ndirectory = '{}'\n{more}",
+        directory.display()
+    );
+    Provision::new(&plan).file("compose.yaml", compose)
+}
+
+#[test]
+fn services_run_as_the_file_says_and_are_waited_for_as_up_does() {
+    let compose = format!(
+        "x-tools: &tools
+  image: {TOOLS}
+  network_mode: host
+  stop_grace_period: 1s
+services:
+  prepared:
+    <<: *tools
+    command: [sh, -c, 'test \"$$(cat /run/secrets/word)\" = sesame && test -r /conf/a && echo done >/data/prepared']
+    secrets: [word]
+    volumes: ['data:/data', './conf:/conf:ro']
+  checked:
+    <<: *tools
+    command: [sh, -c, 'trap \"exit 0\" TERM; sleep 1; touch /tmp/up; sleep 1000 & wait']
+    healthcheck: {{test: test -e /tmp/up, interval: 200ms}}
+    depends_on: {{prepared: {{condition: service_completed_successfully}}}}
+    volumes: [data:/data]
+    environment: {{WORD: '${{WORD:-none}}'}}
+    sysctls: {{}}
+    pids_limit: 50
+  plain:
+    <<: *tools
+    command: [sh, -c, 'trap \"exit 0\" TERM; sleep 1000 & wait']
+    depends_on: [checked]
+  once:
+    <<: *tools
+    command: ['true']
+secrets: {{word: {{environment: WORD}}}}
+volumes: {{data: }}
+"
+    );
+    let ended = composed(
+        &compose,
+        "[[migrations]]\nname = 'look'\ncontainer = 'plain'\ncommand = ['true']\n\
+         [[migrations]]\nname = 'read'\ncontainer = 'checked'\ncommand = ['grep', '-q', 'done', '/data/prepared']\n",
+    )
+    .file(".env", "WORD='sesame'\n")
+    .file("conf/a", "a")
+    .run();
+    ended.assert_done();
+    for line in [
+        "prepared ready (",
+        "checked ready (",
+        "plain ready (",
+        "once ready (",
+    ] {
+        ended.assert_shows(line);
+    }
+    assert!(!ended.console.contains("sesame"), "{}", ended.console);
+    let checked = inspect("checked");
+    assert_eq!(checked["HostConfig"]["PidsLimit"], 50);
+    assert_eq!(
+        checked["Config"]["Labels"]["com.docker.compose.project"],
+        "tested"
+    );
+    assert_eq!(checked["Mounts"][0]["Name"], "tested_data");
+}
+
+#[test]
+fn a_service_without_a_health_check_that_dies_ends_the_wait() {
+    let compose = format!(
+        "services: {{dies: {{image: '{TOOLS}', network_mode: host, command: [sh, -c, 'echo last words; exit 3']}}}}"
+    );
+    let ended = composed(&compose, "").run();
+    ended.assert_failed(
+        31,
+        "dependency_exited",
+        "wait",
+        &["dies", "code 3", "last words"],
+    );
+}
+
+#[test]
+fn an_unhealthy_service_ends_the_wait() {
+    let compose = format!(
+        "services: {{ill: {{image: '{TOOLS}', network_mode: host, command: [sleep, '1000'], stop_grace_period: 0s,
+          healthcheck: {{test: 'echo ill; false', interval: 100ms, retries: 2}}}}}}"
+    );
+    let ended = composed(&compose, "").run();
+    ended.assert_failed(31, "dependency_unhealthy", "wait", &["ill"]);
+}
+
+#[test]
+fn what_is_not_supported_ends_the_run_with_key_and_line() {
+    let compose = format!("services:\n  one:\n    image: {TOOLS}\n    gpus: all\n");
+    let ended = composed(&compose, "").run();
+    ended.assert_failed(
+        11,
+        "plan_invalid",
+        "plan",
+        &["compose.yaml:4:5: services.one.gpus: not supported"],
+    );
+}
+
+#[test]
+fn an_image_that_is_to_be_built_must_be_in_the_bundle() {
+    let ended = composed("services: {app: {build: ., network_mode: host}}", "").run();
+    ended.assert_failed(21, "image_load_failed", "images", &["tested-app"]);
+}
