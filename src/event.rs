@@ -93,6 +93,8 @@ pub enum Event {
         exit_code: Option<i64>,
         seconds: f64,
     },
+    /// The pipeline's thread is not stuck; only where somebody wants to know, several times within his patience.
+    Alive,
     /// What follows as [`Event::Diagnostics`] is one dump.
     DiagnosticsStarted,
     /// A line of diagnostics, shown as [`Event::Line`] is.

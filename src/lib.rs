@@ -1,6 +1,7 @@
 //! guestbake turns a freshly booted cloud guest into a finished image, or says why it could not.
 
 pub mod arch;
+pub mod audience;
 pub mod bundle;
 pub mod cli;
 pub mod containers;

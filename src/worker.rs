@@ -15,8 +15,8 @@ use crate::event::{Event, Events, Outcome};
 use crate::failure::{ExitCode, Reason};
 use crate::guardian::{Control, Run};
 use crate::host::Host;
-use crate::host::oom;
 use crate::host::power::ThisMachine;
+use crate::host::{notify, oom};
 use crate::pipeline::{self, Wish};
 use crate::verdict::{Announcer, Lock, Outlets, Progress};
 
@@ -25,6 +25,8 @@ pub const WORKER_VERB: &str = "guarded-worker";
 
 /// A guardian that says nothing for so long does not run. Announcing a verdict, it is silent for half of that.
 const GUARDIAN_SILENCE_S: u32 = 45;
+/// So many in the time after which systemd takes us for hung.
+const SIGNS_OF_LIFE: u32 = 4;
 
 /// Who hears the events.
 enum Audience {
@@ -72,6 +74,7 @@ pub fn run() -> ExitCode {
     let runtime = runtime.expect("no runtime without epoll");
     let outcome = runtime.block_on(async {
         let host = Host::of_this_guest(run.request.docker_host.as_deref());
+        show_life(&events);
         pipeline::provision(&host, &run.request, &events, wished).await
     });
     // What hangs in a thread must not keep the outcome from being told.
@@ -81,6 +84,20 @@ pub fn run() -> ExitCode {
         Ok(Ending::Announced) => outcome.exit_code(),
         Ok(Ending::Orphaned) | Err(_) => announce(&audience, outcome),
     }
+}
+
+/// From the pipeline's own thread: what blocks that ends the signs of life.
+fn show_life(events: &Events) {
+    let (Some(patience), events) = (notify::watchdog(), events.clone()) else {
+        return;
+    };
+    tokio::spawn(async move {
+        let mut beat = tokio::time::interval(patience / SIGNS_OF_LIFE);
+        loop {
+            beat.tick().await;
+            events.emit(Event::Alive);
+        }
+    });
 }
 
 /// Does what the guardian would have done.

@@ -234,6 +234,17 @@ fn a_plan_that_is_wrong_leaves_a_valid_report_too() {
     shown("plan-invalid", &ended.report);
 }
 
+/// Of a VM, say: `tests/vm/cases` ask for it.
+#[test]
+fn a_given_report_is_as_the_schema_says() {
+    let Ok(path) = std::env::var("GUESTBAKE_CHECK_REPORT") else {
+        eprintln!("skipped: GUESTBAKE_CHECK_REPORT names no report");
+        return;
+    };
+    let text = fs::read_to_string(path).unwrap();
+    assert_valid(&serde_json::from_str(&text).unwrap());
+}
+
 // --- What is made of it ----------------------------------------------------------------------------------------------
 
 /// A run told by its events.

@@ -82,6 +82,8 @@ impl Scene {
             serial: self.path("serial.log"),
             pid: Some(self.vm.id() as i32),
             log: None,
+            channel: None,
+            out: None,
             timeout: None,
         }
     }
@@ -266,6 +268,64 @@ fn lines_of_the_shared_log_are_not_shown_twice_and_its_markers_do_not_count() {
         "{lines:?}"
     );
     assert_eq!(lines.len(), 7);
+}
+
+#[test]
+fn what_comes_over_the_port_is_shown_and_left_on_the_host() {
+    let scene = Scene::new();
+    let out = scene.path("out");
+    let watch = scene.start(WatchOptions {
+        channel: Some(scene.path("channel")),
+        out: Some(out.clone()),
+        ..scene.options()
+    });
+    let report = r#"{"version":2,"started":"2026-11-21T05:04:59Z","elapsed_s":12.5}"#;
+    scene.append(
+        "channel",
+        "{\"guestbake\":\"0.1.0\",\"protocol\":1}\n{\"log\":\"only over the port\"}\n{\"log\":\"on both\"}\n",
+    );
+    scene.screen.wait_for("only over the port");
+    // The marker is out before the port has brought all.
+    scene.append(
+        "serial.log",
+        "STACK_PROVISION: on both\nSTACK_CLOUD_INIT_DONE\n",
+    );
+    scene.screen.wait_for("STACK_CLOUD_INIT_DONE");
+    scene.append(
+        "channel",
+        &format!("{{\"report\":{report}}}\n{{\"end\":\"STACK_CLOUD_INIT_DONE\"}}\n"),
+    );
+    assert_eq!(watch.join().unwrap(), WatchEnd::Done);
+    let shown = ["only over the port", "on both", "STACK_CLOUD_INIT_DONE"];
+    let lines = scene.lines();
+    assert_eq!(lines[..3], shown, "{lines:?}");
+    assert!(lines[3].ends_with("out/timeline.svg"), "{lines:?}");
+    let read = |name: &str| fs::read_to_string(out.join(name)).unwrap();
+    assert_eq!(read("report.json"), report);
+    assert!(read("timeline.svg").starts_with("<svg "));
+    assert_eq!(read("provision.log").lines().collect::<Vec<_>>(), shown);
+}
+
+#[test]
+fn a_report_beside_the_shared_log_is_taken_and_none_at_all_is_said() {
+    let scene = Scene::new();
+    fs::create_dir(scene.path("share")).unwrap();
+    scene.append("share/provision.log", "shared\n");
+    scene.append("share/report.json", r#"{"version":2,"elapsed_s":1.0}"#);
+    scene.append("serial.log", "STACK_CLOUD_INIT_FAILED\n");
+    let options = |log: Option<PathBuf>| WatchOptions {
+        log,
+        out: Some(scene.path("out")),
+        ..scene.options()
+    };
+    let log = Some(scene.path("share/provision.log"));
+    assert_eq!(scene.start(options(log)).join().unwrap(), WatchEnd::Failed);
+    assert!(scene.path("out/timeline.svg").exists());
+    assert_eq!(scene.start(options(None)).join().unwrap(), WatchEnd::Failed);
+    scene
+        .screen
+        .wait_for("no time line: the guest sent no report");
+    assert!(!scene.path("out/timeline.svg").exists(), "an earlier run's");
 }
 
 #[test]

@@ -23,6 +23,8 @@ use crate::worker::{self, WORKER_VERB};
 /// Where a run leaves its traces unless told otherwise.
 const DEFAULT_LOG: &str = "/var/log/guestbake/provision.log";
 const DEFAULT_REPORT: &str = "/var/log/guestbake/report.json";
+/// The systemd unit says here which file means that this instance is provisioned.
+const ONCE: &str = "GUESTBAKE_ONCE";
 /// In memory: a reset forgets it, as it should.
 const DEFAULT_STATE: &str = "/run/guestbake";
 
@@ -123,6 +125,9 @@ struct RunArgs {
     /// Keep the verdict here too, where a reset does not forget it
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
+    /// A port to the host, for log and report [default: the virtio-serial port org.guestbake.0, if there is one]
+    #[arg(long, value_name = "PATH")]
+    channel: Option<PathBuf>,
     /// Power off at the end, whatever the plan says and although this is a terminal
     #[arg(long, overrides_with = "no_power_off")]
     power_off: bool,
@@ -142,6 +147,12 @@ struct WatchArgs {
     /// The provision log, if the guest writes it to a folder shared with the host
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
+    /// The file or socket that QEMU makes of the virtio-serial port org.guestbake.0
+    #[arg(long, value_name = "PATH")]
+    channel: Option<PathBuf>,
+    /// Leave the provision log, the report and its time line here; they come over --channel, or lie beside --log
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Such as 90s or 15m [default: none]
     #[arg(long, value_name = "D", value_parser = duration)]
     timeout: Option<Duration>,
@@ -196,6 +207,8 @@ fn run(args: RunArgs) -> ExitCode {
             report: args.report,
             state: args.state_dir,
             record: args.record,
+            channel: args.channel,
+            once: std::env::var_os(ONCE).map(PathBuf::from),
             power_off,
         },
         guardian: std::process::id().cast_signed(),
@@ -207,6 +220,8 @@ fn watch(args: WatchArgs) -> ProcessExit {
         serial: args.serial,
         pid: args.pid,
         log: args.log,
+        channel: args.channel,
+        out: args.out,
         timeout: args.timeout,
     };
     match watch::run(&options, &mut std::io::stdout()) {

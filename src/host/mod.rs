@@ -8,14 +8,18 @@ pub mod docker;
 pub mod durable;
 pub mod engine;
 pub mod iso9660;
+pub mod journal;
 pub mod kernel_log;
 mod loop_device;
 pub mod machine;
 pub mod mount_table;
 pub mod mounts;
+pub mod notify;
 pub mod oom;
+pub mod port;
 pub mod power;
 pub mod probes;
+pub mod share;
 pub mod systemd;
 pub mod vitals;
 

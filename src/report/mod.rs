@@ -5,10 +5,12 @@
 
 mod blame;
 mod rows;
+mod status;
 mod svg;
 mod taking;
 
 pub use blame::table;
+pub use status::status;
 pub use svg::time_line;
 
 use serde::{Deserialize, Serialize};

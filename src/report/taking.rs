@@ -120,7 +120,7 @@ impl Report {
                 }
                 self.result = Some(self.result_line(outcome));
             }
-            Event::Line { .. } | Event::Detail { .. } | Event::Plan { .. } => {}
+            Event::Line { .. } | Event::Detail { .. } | Event::Plan { .. } | Event::Alive => {}
         }
     }
 

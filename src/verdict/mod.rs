@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use record::Lock;
 use record::{Decision, Record, Told};
 
+use crate::audience::Audience;
 use crate::event::{Event, Outcome, Verdict};
 use crate::failure::ExitCode;
 use crate::host::console::{Console, Words, default_consoles};
@@ -58,6 +59,10 @@ pub struct Outlets {
     pub state: PathBuf,
     /// Where the verdict is kept besides, so that a boot after a reset knows whether there was one.
     pub record: Option<PathBuf>,
+    /// A port to the host; none: that of the usual name, if there is one.
+    pub channel: Option<PathBuf>,
+    /// Where it is noted that this instance is provisioned, if its folder is there.
+    pub once: Option<PathBuf>,
     /// None: as the plan says.
     pub power_off: Option<bool>,
 }
@@ -132,6 +137,7 @@ pub struct Announcer {
     consoles: Vec<Outlet>,
     log: Option<Outlet>,
     standard_output: Console,
+    audience: Audience,
     progress: Progress,
     reports: Sender<(Report, Option<Sender<()>>)>,
     power: Arc<dyn Power>,
@@ -198,6 +204,7 @@ impl Announcer {
                 .map(open)
                 .collect(),
             log: Some(log).filter(|log| untold(&log.path)),
+            audience: Audience::here(outlets.channel.as_deref()),
             progress,
             reports: write_reports(
                 vec![outlets.report.clone(), outlets.state.join("report.json")],
@@ -218,9 +225,13 @@ impl Announcer {
     /// Shows an event where it belongs.
     pub fn take(&mut self, event: Event) {
         self.progress.take(&event);
+        self.audience.event(&event, &self.progress.report);
         match &event {
             Event::Line { text } | Event::Diagnostics { text } => self.everywhere(text),
-            Event::Detail { text } => self.log.iter().for_each(|log| log.console.line(text)),
+            Event::Detail { text } => {
+                self.log.iter().for_each(|log| log.console.line(text));
+                self.audience.line(text);
+            }
             Event::StageStarted { .. } => self.save(None),
             Event::StageDone { stage, seconds } => {
                 self.everywhere(&format!("stage {stage} done ({seconds:.1}s)"));
@@ -233,6 +244,7 @@ impl Announcer {
     fn everywhere(&self, text: &str) {
         self.outlets().for_each(|outlet| outlet.console.line(text));
         self.standard_output.line(text);
+        self.audience.line(text);
     }
 
     fn outlets(&self) -> impl Iterator<Item = &Outlet> {
@@ -241,7 +253,9 @@ impl Announcer {
 
     fn save(&self, saved: Option<Sender<()>>) {
         // Only fails when the thread is gone, and then nothing can be saved.
-        let _ = self.reports.send((self.progress.report_now(), saved));
+        let report = self.progress.report_now();
+        self.audience.report(&report);
+        let _ = self.reports.send((report, saved));
     }
 
     /// The end: cause, result line, marker, sync; on each console once, whoever asks how often.
@@ -275,6 +289,12 @@ impl Announcer {
             self.everywhere(&format!("FAILED in stage {stage}: {message}"));
         }
         self.save_now();
+        self.audience
+            .line(&format!("{RESULT_PREFIX}{}", decision.result));
+        let last = Event::Outcome(outcome);
+        self.audience.event(&last, &self.progress.report);
+        self.audience.before_marker(decision.verdict);
+        self.note_once(decision.verdict);
         let _silence = Silence::begin();
         self.end_with(&decision, &told);
         let (record, verdict) = (self.record.clone(), decision.verdict);
@@ -282,7 +302,20 @@ impl Announcer {
             record.announced(verdict);
             rustix::fs::sync();
         });
+        self.audience.after_marker();
         code
+    }
+
+    /// Without cloud-init's folder for it nothing is noted, and a run begins again at the next boot with a bundle.
+    fn note_once(&self, verdict: Verdict) {
+        let path = self.outlets.once.clone();
+        if let Some(path) = path.filter(|_| verdict != Verdict::Failed) {
+            within(DISK_LIMIT, move || {
+                if path.parent().is_some_and(Path::is_dir) {
+                    let _ = durable::replace(&path, b"");
+                }
+            });
+        }
     }
 
     fn end_with(&self, decision: &Decision, told: &Told) {

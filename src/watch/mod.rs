@@ -7,9 +7,11 @@
 //! A log left over from an earlier VM may hold an earlier marker. With `--pid` it is not believed until it has changed
 //! since that VM started; without, remove it before starting the VM.
 
+mod channel;
 mod follow;
 mod lines;
 mod markers;
+mod out;
 mod printed;
 mod vm;
 
@@ -18,15 +20,19 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use channel::{Channel, News};
 use follow::{Change, Follow};
 use lines::Lines;
 pub use markers::Marker;
 use markers::Markers;
+use out::Out;
 use printed::{Printed, Source};
 use vm::Vm;
 
 /// Between two looks at the files.
 const TICK: Duration = Duration::from_millis(100);
+/// After a marker, for what the port still has to bring.
+const CHANNEL_LIMIT: Duration = Duration::from_secs(5);
 /// Lines of the serial log shown when the guest never said how it ended.
 const TAIL: usize = 30;
 
@@ -38,6 +44,10 @@ pub struct WatchOptions {
     pub pid: Option<i32>,
     /// The provision log in a folder shared with the guest. Its lines are shown; only the serial log's markers count.
     pub log: Option<PathBuf>,
+    /// What QEMU makes of the guest's port: a file or a socket. Its lines are shown; its markers do not count either.
+    pub channel: Option<PathBuf>,
+    /// Where the provision log, the report and its time line are left.
+    pub out: Option<PathBuf>,
     pub timeout: Option<Duration>,
 }
 
@@ -86,7 +96,7 @@ impl From<Marker> for WatchEnd {
 pub fn run(options: &WatchOptions, out: &mut dyn Write) -> io::Result<WatchEnd> {
     let started = Instant::now();
     let vm = options.pid.map(Vm::open).transpose()?;
-    let mut watch = Watch::new(options, vm.as_ref(), out);
+    let mut watch = Watch::new(options, vm.as_ref(), out)?;
     loop {
         // Asked before reading, so that what is read afterwards is all there will ever be.
         let gone = vm.as_ref().is_some_and(Vm::has_ended);
@@ -108,7 +118,9 @@ pub fn run(options: &WatchOptions, out: &mut dyn Write) -> io::Result<WatchEnd> 
                 continue;
             }
         };
-        watch.conclude(end, options, started.elapsed());
+        let took = started.elapsed();
+        watch.read_rest(vm.as_ref())?;
+        watch.conclude(end, options, took);
         return Ok(end);
     }
 }
@@ -116,6 +128,8 @@ pub fn run(options: &WatchOptions, out: &mut dyn Write) -> io::Result<WatchEnd> 
 struct Watch<'a> {
     serial: Follow,
     log: Option<Follow>,
+    channel: Option<Channel>,
+    kept: Option<Out>,
     serial_lines: Lines,
     log_lines: Lines,
     markers: Markers,
@@ -125,21 +139,28 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    fn new(options: &WatchOptions, vm: Option<&Vm>, out: &'a mut dyn Write) -> Watch<'a> {
+    fn new(
+        options: &WatchOptions,
+        vm: Option<&Vm>,
+        out: &'a mut dyn Write,
+    ) -> io::Result<Watch<'a>> {
         let not_before = vm.and_then(|vm| vm.started);
-        Watch {
+        let channel = options.channel.as_deref();
+        Ok(Watch {
             serial: Follow::new(&options.serial, not_before),
             log: options
                 .log
                 .as_deref()
                 .map(|log| Follow::new(log, not_before)),
+            channel: channel.map(|path| Channel::new(path, not_before)),
+            kept: options.out.as_deref().map(Out::in_folder).transpose()?,
             serial_lines: Lines::default(),
             log_lines: Lines::default(),
             markers: Markers::default(),
             printed: Printed::default(),
             tail: VecDeque::new(),
             out,
-        }
+        })
     }
 
     /// Reads and prints what is new. With `all`, a last line without an end counts as well.
@@ -170,6 +191,7 @@ impl<'a> Watch<'a> {
             }
         }
         self.read_log(last)?;
+        self.read_channel()?;
         let _ = self.out.flush();
         Ok(marker)
     }
@@ -209,15 +231,55 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
+    fn read_channel(&mut self) -> io::Result<()> {
+        let Some(channel) = &mut self.channel else {
+            return Ok(());
+        };
+        for news in channel.next()? {
+            match (news, &mut self.kept) {
+                (News::Line(line), _) => self.print(Source::Channel, &line),
+                (News::Report(json), Some(kept)) => kept.report(json)?,
+                (News::Report(_), None) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The marker comes first: the port may have more to bring, as long as the VM runs.
+    fn read_rest(&mut self, vm: Option<&Vm>) -> io::Result<()> {
+        let end = Instant::now() + CHANNEL_LIMIT;
+        while self.channel.as_ref().is_some_and(Channel::is_open) && Instant::now() < end {
+            let gone = vm.is_some_and(Vm::has_ended);
+            self.read_channel()?;
+            if gone {
+                break;
+            }
+            match vm {
+                Some(vm) => vm.wait_for_end(TICK)?,
+                None => std::thread::sleep(TICK),
+            }
+        }
+        Ok(())
+    }
+
     fn print(&mut self, source: Source, line: &str) {
         if self.printed.is_new(source, line) {
             let _ = writeln!(self.out, "{line}");
+            if let Some(kept) = &mut self.kept {
+                kept.line(line);
+            }
         }
     }
 
     fn conclude(&mut self, end: WatchEnd, options: &WatchOptions, elapsed: Duration) {
         if matches!(end, WatchEnd::Gone | WatchEnd::TimedOut) {
             self.print_tail(options);
+        }
+        if let Some(kept) = &mut self.kept {
+            let _ = match kept.finish(options.log.as_deref()) {
+                Ok(left) => writeln!(self.out, "watch: {left}"),
+                Err(why) => writeln!(self.out, "watch: no time line: {why}"),
+            };
         }
         let seconds = elapsed.as_secs_f64();
         let _ = match end {

@@ -1,4 +1,4 @@
-//! Which lines were printed already: the serial log and the provision log carry the same ones.
+//! Which lines were printed already: the serial log, the provision log and the port carry the same ones.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -7,13 +7,14 @@ use std::hash::{BuildHasher, RandomState};
 pub enum Source {
     Serial = 0,
     Log = 1,
+    Channel = 2,
 }
 
 /// How often each line has come from each source, by the line's hash: a migration's output may be long.
 #[derive(Default)]
 pub struct Printed {
     hasher: RandomState,
-    seen: HashMap<u64, [u32; 2]>,
+    seen: HashMap<u64, [u32; 3]>,
 }
 
 impl Printed {
@@ -21,7 +22,7 @@ impl Printed {
     /// the other source has brought it as often already means it was printed.
     pub fn is_new(&mut self, source: Source, line: &str) -> bool {
         let seen = self.seen.entry(self.hasher.hash_one(line)).or_default();
-        let printed = seen[0].max(seen[1]);
+        let printed = *seen.iter().max().expect("three");
         seen[source as usize] += 1;
         seen[source as usize] > printed
     }
