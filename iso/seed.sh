@@ -30,7 +30,10 @@ done
 user_data() {
     while IFS= read -r line; do
         case $line in
-            *@bootstrap.sh@) file=$here/bootstrap.sh ;;
+            *@bootstrap.sh@ | *@cloud-init-why.py@)
+                file=${line#*@}
+                file=$here/${file%@}
+                ;;
             *@guestbake*.service@)
                 file=${line#*@}
                 file=$here/../systemd/${file%@}

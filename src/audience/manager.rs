@@ -24,8 +24,7 @@ impl Manager {
         manager
     }
 
-    /// The watchdog proper only begins once a service has started. This one starts as long as it runs, so it is the
-    /// limit of its start that is put off.
+    /// A oneshot starts as long as it runs, so it is the limit of its start as well that is put off.
     fn live(&self) {
         if let Some(watchdog) = self.watchdog {
             let limit = watchdog.as_micros();
@@ -57,6 +56,10 @@ impl Listener for Manager {
     fn before_marker(&mut self, verdict: Verdict) {
         if verdict != Verdict::Failed {
             self.notifier.tell("READY=1");
+        }
+        // Nobody is left to give signs of life where the service stays active, and none are due where it ends.
+        if self.watchdog.is_some() {
+            self.notifier.tell("WATCHDOG_USEC=0");
         }
     }
 }

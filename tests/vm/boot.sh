@@ -1,12 +1,12 @@
 #!/bin/bash
 # Boots the guest on a fresh overlay (--again: on that of the boot before) and BECOMES QEMU: who starts it in the background ends it by that process id.
 #   boot.sh --seed ISO --serial FILE [--bundle ISO] [--pidfile FILE] [--accel kvm|tcg] [--name NAME]
-#           [--memory MB] [--cpus N] [--again] [-- QEMU-OPTION…]
+#           [--memory MB] [--cpus N] [--again] [--channel FILE] [-- QEMU-OPTION…]
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 out=$(cd "$here/../../target/vm" && pwd)
 
-seed='' bundle='' serial='' pidfile='' accel='' name=guest memory=3072 cpus=2 again=''
+seed='' bundle='' serial='' pidfile='' accel='' channel='' name=guest memory=3072 cpus=2 again=''
 while [ $# -gt 0 ]; do
     case $1 in
         --)
@@ -24,6 +24,7 @@ while [ $# -gt 0 ]; do
         --pidfile) pidfile=$2 ;;
         --accel) accel=$2 ;;
         --name) name=$2 ;;
+        --channel) channel=$2 ;;
         --memory) memory=$2 ;;
         --cpus) cpus=$2 ;;
         *)
@@ -67,7 +68,13 @@ if [ -n "$bundle" ]; then
     drives+=(-drive "if=virtio,file=$bundle,format=raw,readonly=on")
 fi
 : >"$serial"
+port=()
+if [ -n "$channel" ]; then
+    : >"$channel"
+    port=(-device virtio-serial-pci -chardev "file,id=channel,path=$channel"
+        -device "virtserialport,chardev=channel,name=org.guestbake.0")
+fi
 exec qemu-system-x86_64 -nodefaults -name "$name" -machine q35 -accel "$acceleration" -cpu max \
     -smp "$cpus" -m "$memory" -no-reboot -display none -monitor none \
-    -serial "file:$serial" -device virtio-rng-pci "${drives[@]}" "${kernel[@]}" \
+    -serial "file:$serial" -device virtio-rng-pci "${drives[@]}" "${port[@]}" "${kernel[@]}" \
     ${pidfile:+-pidfile "$pidfile"} "$@"

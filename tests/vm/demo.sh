@@ -36,12 +36,14 @@ serial=$PWD/$vm/demo-$kind.serial.log
 printf '%s  booting the VM; its serial line goes to %s\n' "$(date +%T)" "${serial#"$PWD/"}"
 booted=$(date +%s)
 rm -f "$serial"
-"$here/boot.sh" --name "demo-$kind" --accel "$accel" --bundle "$bundle" --seed "$PWD/$vm/seed.iso" --serial "$serial" &
+"$here/boot.sh" --name "demo-$kind" --accel "$accel" --bundle "$bundle" --seed "$PWD/$vm/seed.iso" --serial "$serial" \
+    --channel "$PWD/$vm/demo-$kind.channel" &
 qemu=$!
 trap 'kill "$qemu" 2>/dev/null || true' EXIT
 
 watched=0
-target/guestbake-amd64 watch --serial "$serial" --pid "$qemu" --timeout 30m || watched=$?
+target/guestbake-amd64 watch --serial "$serial" --pid "$qemu" --timeout 30m \
+    --channel "$vm/demo-$kind.channel" --out "$vm/demo-$kind" || watched=$?
 
 # The marker is out; the machine has to go down by itself.
 waited=0
@@ -72,6 +74,7 @@ printf 'result:  %s\n' "$(grep -o 'STACK_PROVISION_RESULT: .*' "$serial.txt" | t
 printf 'verdict: %s\n' "$(grep -Fx -e STACK_CLOUD_INIT_DONE -e STACK_CLOUD_INIT_FAILED "$serial.txt" | tail -n 1 || true)"
 printf 'VM:      %s, %s s after its start; all in all %s s\n' "$ended" "$((now - booted))" "$((now - demo_began))"
 printf 'watch:   exit %s\n' "$watched"
+printf 'report:  %s\n' "$vm/demo-$kind/report.json, timeline.svg (to look at), provision.log"
 
 if [ "$kind" = success ]; then
     if [ "$watched" -eq 0 ] && [ -n "$hung" ]; then
@@ -90,6 +93,7 @@ expect() {
         wrong=yes
     fi
 }
+expect "the host has the time line" grep -q "failed at" "$vm/demo-$kind/timeline.svg"
 expect "watch exits 1" test "$watched" -eq 1
 expect "the marker is STACK_CLOUD_INIT_FAILED" grep -Fqx STACK_CLOUD_INIT_FAILED "$serial.txt"
 expect "there is no STACK_CLOUD_INIT_DONE" test "$(grep -Fcx STACK_CLOUD_INIT_DONE "$serial.txt" || true)" -eq 0
