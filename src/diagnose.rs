@@ -233,7 +233,7 @@ async fn probe(scene: &Scene<'_>, service: &Service, events: &Events) -> String 
                 Err(_) => format!("no answer within {}s", PROBE_LIMIT.as_secs()),
             }
         }
-        Probe::Tcp { .. } | Probe::Exec { .. } => {
+        Probe::Tcp { .. } | Probe::Unix(_) | Probe::Exec { .. } => {
             let nobody = Observer::watch(scene.engine.clone(), Rules::default(), events);
             let attempt = scene.prober.attempt(service, &nobody, PROBE_LIMIT);
             // An exec ends its command itself, and needs a moment for it.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use guestbake::containers::{Observer, Rules};
 use guestbake::event::{Awaited, Event, Events};
-use guestbake::plan::{HttpProbe, Probe, Service};
+use guestbake::plan::{HttpAddress, HttpProbe, Probe, Service};
 use guestbake::wait::{Budget, Group, Prober, Unready};
 use support::fake::{FakeEngine, FakeNetwork};
 use tokio::time::{Instant, sleep};
@@ -42,12 +42,16 @@ fn closed() -> Service {
 
 fn http(name: &str) -> Service {
     let probe = HttpProbe {
-        url: format!("http://127.0.0.1/{name}"),
+        address: HttpAddress {
+            url: format!("http://127.0.0.1/{name}"),
+            socket: None,
+        },
         method: "GET".into(),
         headers: vec![],
         status: vec![],
         body: None,
         insecure: false,
+        ca: None,
     };
     service(name, Probe::Http(probe))
 }

@@ -18,6 +18,7 @@ pub mod notify;
 pub mod oom;
 pub mod port;
 pub mod power;
+mod private_ca;
 pub mod probes;
 pub mod share;
 pub mod systemd;

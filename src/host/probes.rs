@@ -1,13 +1,15 @@
-//! Probing from the guest's own network: TCP and HTTP.
+//! Probing from the guest's own network: TCP and HTTP, and the same at Unix sockets.
 
 use std::error::Error;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 
 use async_trait::async_trait;
 use reqwest::redirect::Policy;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 
+use super::private_ca;
 use crate::plan::HttpProbe;
 
 /// As much of an answer's body as a probe looks at.
@@ -24,6 +26,7 @@ pub struct HttpAnswer {
 #[async_trait]
 pub trait Network: Send + Sync {
     async fn tcp(&self, host: &str, port: u16) -> Result<(), String>;
+    async fn unix(&self, socket: &Path) -> Result<(), String>;
     async fn http(&self, probe: &HttpProbe) -> Result<HttpAnswer, String>;
 }
 
@@ -38,13 +41,18 @@ impl Network for GuestNetwork {
         connect(&addresses).await
     }
 
+    async fn unix(&self, socket: &Path) -> Result<(), String> {
+        let connected = UnixStream::connect(socket).await;
+        connected.map(drop).map_err(|error| plain_io(&error))
+    }
+
     async fn http(&self, probe: &HttpProbe) -> Result<HttpAnswer, String> {
         let client = client(probe).await?;
         let method = probe
             .method
             .parse()
             .map_err(|_| format!("method {}", probe.method))?;
-        let mut request = client.request(method, &probe.url);
+        let mut request = client.request(method, &probe.address.url);
         for (name, value) in &probe.headers {
             request = request.header(name, value);
         }
@@ -124,23 +132,35 @@ fn in_hosts(hosts: &str, name: &str) -> Vec<IpAddr> {
 
 /// A client for one attempt: a connection that was good before says nothing about now.
 async fn client(probe: &HttpProbe) -> Result<reqwest::Client, String> {
-    let url = reqwest::Url::parse(&probe.url).map_err(|error| error.to_string())?;
-    let host = url.host_str().unwrap_or_default();
-    let port = url.port_or_known_default().unwrap_or(80);
-    let addresses = resolve(host, port)
-        .await
-        .map_err(|error| plain_io(&error))?;
+    let url = reqwest::Url::parse(&probe.address.url).map_err(|error| error.to_string())?;
+    let mut client = reqwest::Client::builder();
     // Most attempts come before anything listens, and all that follows would cost a hundred times as much as this.
-    connect(&addresses).await?;
+    match &probe.address.socket {
+        Some(socket) => {
+            let connected = UnixStream::connect(socket).await;
+            connected.map_err(|error| plain_io(&error))?;
+            client = client.unix_socket(socket.as_path());
+        }
+        None => {
+            let host = url.host_str().unwrap_or_default();
+            let port = url.port_or_known_default().unwrap_or(80);
+            let addresses = resolve(host, port)
+                .await
+                .map_err(|error| plain_io(&error))?;
+            connect(&addresses).await?;
+            client = client.resolve_to_addrs(host, &addresses);
+        }
+    }
+    if let Some(ca) = &probe.ca {
+        client = client.tls_backend_preconfigured(private_ca::trusting_only(&ca.certificates)?);
+    }
     // Loading the guest's certificates takes time, and fails where there are none: only for those who need them.
     let verify = url.scheme() == "https" && !probe.insecure;
-    reqwest::Client::builder()
+    client = client
         .no_proxy()
         .redirect(Policy::none())
-        .resolve_to_addrs(host, &addresses)
-        .danger_accept_invalid_certs(!verify)
-        .build()
-        .map_err(|error| innermost(&error))
+        .danger_accept_invalid_certs(!verify);
+    client.build().map_err(|error| innermost(&error))
 }
 
 /// The part of a chain of errors that names the cause: `Connection refused`, not `error sending request`.
@@ -155,9 +175,12 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-/// Without Rust's `(os error N)`.
+/// The system's words without Rust's `(os error N)`; others, such as those of TLS, as they are.
 fn plain_io(error: &std::io::Error) -> String {
     let text = error.to_string();
+    if error.raw_os_error().is_none() {
+        return text;
+    }
     text.split(" (os error")
         .next()
         .unwrap_or(&text)

@@ -26,7 +26,7 @@ impl fmt::Debug for HttpProbe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpProbe")
             .field("method", &self.method)
-            .field("url", &mask_url_passwords(&self.url))
+            .field("url", &mask_url_passwords(&self.address.url))
             .field("status", &self.status)
             .finish_non_exhaustive()
     }

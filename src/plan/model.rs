@@ -275,6 +275,8 @@ pub enum Probe {
         host: String,
         port: u16,
     },
+    /// The same of a Unix socket in the guest's file system.
+    Unix(PathBuf),
     Http(HttpProbe),
     Exec {
         command: Vec<String>,
@@ -296,7 +298,8 @@ impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Probe::Tcp { host, port } => write!(f, "tcp {host}:{port}"),
-            Probe::Http(probe) => write!(f, "http {} {}", probe.method, probe.url),
+            Probe::Unix(path) => write!(f, "tcp unix://{}", path.display()),
+            Probe::Http(probe) => write!(f, "http {} {}", probe.method, probe.address),
             Probe::Exec { command, .. } => write!(f, "exec {}", command.join(" ")),
             Probe::Log(pattern) => write!(f, "log {pattern}"),
             Probe::Healthy => f.write_str("healthy"),
@@ -308,7 +311,7 @@ impl fmt::Display for Probe {
 
 #[derive(Clone)]
 pub struct HttpProbe {
-    pub url: String,
+    pub address: HttpAddress,
     pub method: String,
     pub headers: Vec<(String, String)>,
     /// Empty: any 2xx.
@@ -317,6 +320,36 @@ pub struct HttpProbe {
     pub body: Option<Regex>,
     /// Do not verify the server's certificate.
     pub insecure: bool,
+    /// Who may have signed the server's certificate; without it, whom the guest trusts.
+    pub ca: Option<CaFile>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpAddress {
+    pub url: String,
+    /// The Unix socket that is asked; the URL's host is then only what the server is called.
+    pub socket: Option<PathBuf>,
+}
+
+/// What stands for the host of a server behind a Unix socket.
+pub const SOCKET_HOST: &str = "http://localhost";
+
+impl fmt::Display for HttpAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(socket) = &self.socket else {
+            return f.write_str(&self.url);
+        };
+        let path = self.url.strip_prefix(SOCKET_HOST).unwrap_or(&self.url);
+        write!(f, "unix://{}:{path}", socket.display())
+    }
+}
+
+/// Certificates of the bundle.
+#[derive(Clone, Debug)]
+pub struct CaFile {
+    pub name: String,
+    /// In DER.
+    pub certificates: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, Debug)]

@@ -139,7 +139,7 @@ impl Secrets {
         match probe {
             Probe::Exec { command, .. } => command.iter().for_each(|word| self.look_in(word)),
             Probe::Http(http) => {
-                self.look_in(&http.url);
+                self.look_in(&http.address.url);
                 for (name, value) in &http.headers {
                     self.look_in(value);
                     if is_secret_header(name) {

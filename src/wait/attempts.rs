@@ -104,7 +104,7 @@ impl Probe {
             Probe::Healthy | Probe::Completed | Probe::Up | Probe::Log(_) | Probe::Exec { .. } => {
                 true
             }
-            Probe::Tcp { .. } | Probe::Http(_) => false,
+            Probe::Tcp { .. } | Probe::Unix(_) | Probe::Http(_) => false,
         }
     }
 }

@@ -96,7 +96,7 @@ pub enum Unready {
     Broken(Broken),
     /// A probe's answer says that it never will be.
     Fatal {
-        service: Service,
+        service: Box<Service>,
         answer: String,
     },
     /// What should have happened meanwhile did not.
@@ -199,7 +199,7 @@ impl Group<'_> {
                 }
                 Some((service, progress, result)) = pending.next() => {
                     if let Err(Fatal(answer)) = result {
-                        return Err(Unready::Fatal { service: service.clone(), answer });
+                        return Err(Unready::Fatal { service: Box::new(service.clone()), answer });
                     }
                     progress.borrow_mut().ready = true;
                     let waited = self.budget.since.elapsed();

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -160,17 +161,21 @@ impl Network for FakeNetwork {
         }
     }
 
+    async fn unix(&self, _: &Path) -> Result<(), String> {
+        unreachable!("nobody asks")
+    }
+
     async fn http(&self, probe: &HttpProbe) -> Result<HttpAnswer, String> {
         let number = self.attempts.fetch_add(1, Ordering::Relaxed);
-        if probe.url.ends_with("/silent") {
+        if probe.address.url.ends_with("/silent") {
             return pending().await;
         }
-        if probe.url.ends_with("/fickle") {
+        if probe.address.url.ends_with("/fickle") {
             return Err(format!("answer {number}"));
         }
         sleep(self.slowness).await;
         Ok(HttpAnswer {
-            status: if probe.url.ends_with("/down") {
+            status: if probe.address.url.ends_with("/down") {
                 503
             } else {
                 200

@@ -1,9 +1,15 @@
 //! Servers in the test's own process, for probes from the machine's network: they answer as the test says, when it says.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Below the ports that the kernel gives to outgoing connections.
 static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
@@ -27,32 +33,89 @@ pub struct Request {
 }
 
 /// An HTTP server; `answer` gives status, further headers and body.
-pub fn http(answer: impl Fn(&Request) -> (u16, String, String) + Send + 'static) -> u16 {
+pub fn http(answer: impl Answer) -> u16 {
     let port = free_port();
     http_at(port, answer);
     port
 }
 
 /// The same, at a port chosen before.
-pub fn http_at(port: u16, answer: impl Fn(&Request) -> (u16, String, String) + Send + 'static) {
+pub fn http_at(port: u16, answer: impl Answer) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("the port");
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            if let Some(request) = read(&stream) {
-                let (status, headers, body) = answer(&request);
-                let length = body.len();
-                let mut stream = stream;
-                let _ = write!(
-                    stream,
-                    "HTTP/1.1 {status} As-Asked\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
-                );
-            }
+            serve(stream, &answer);
         }
     });
 }
 
-fn read(stream: &TcpStream) -> Option<Request> {
-    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+/// On `[::1]` only.
+pub fn http_on_ipv6(answer: impl Answer) -> u16 {
+    let port = free_port();
+    let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).expect("the port");
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            serve(stream, &answer);
+        }
+    });
+    port
+}
+
+pub fn http_at_socket(socket: &Path, answer: impl Answer) {
+    let listener = UnixListener::bind(socket).expect("the socket");
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            serve(stream, &answer);
+        }
+    });
+}
+
+/// With the certificate and the key of this name in `tests/tls`.
+pub fn https(identity: &str, answer: impl Answer) -> u16 {
+    let file = |extension| format!("{TLS}/{identity}.{extension}");
+    let certificate = CertificateDer::from_pem_file(file("pem")).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_file(file("key")).expect("a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .expect("a key that belongs to its certificate");
+    let config = Arc::new(config);
+    let port = free_port();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("the port");
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let session = rustls::ServerConnection::new(config.clone()).expect("a session");
+            serve(rustls::StreamOwned::new(session, stream), &answer);
+        }
+    });
+    port
+}
+
+pub const TLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls");
+
+pub trait Answer: Fn(&Request) -> (u16, String, String) + Send + 'static {}
+
+impl<A: Fn(&Request) -> (u16, String, String) + Send + 'static> Answer for A {}
+
+fn serve(stream: impl Read + Write, answer: &impl Answer) {
+    let mut stream = BufReader::new(stream);
+    if let Some(request) = read(&mut stream) {
+        let (status, headers, body) = answer(&request);
+        let length = body.len();
+        let stream = stream.get_mut();
+        let _ = write!(
+            stream,
+            "HTTP/1.1 {status} As-Asked\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+        );
+        let _ = stream.flush();
+    }
+}
+
+fn read(stream: impl BufRead) -> Option<Request> {
+    let mut lines = stream.lines().map_while(Result::ok);
     let first = lines.next()?;
     let mut words = first.split(' ').map(str::to_owned);
     Some(Request {

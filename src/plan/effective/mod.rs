@@ -74,6 +74,7 @@ fn put_service(out: &mut TomlText, service: &Service) {
             out.text("tcp", &format!("[{host}]:{port}"))
         }
         Probe::Tcp { host, port } => out.text("tcp", &format!("{host}:{port}")),
+        Probe::Unix(path) => out.text("tcp", &format!("unix://{}", path.display())),
         Probe::Http(http) => put_http(out, http),
         Probe::Exec {
             command,
@@ -91,7 +92,7 @@ fn put_service(out: &mut TomlText, service: &Service) {
     }
     if matches!(
         service.probe,
-        Probe::Tcp { .. } | Probe::Http(_) | Probe::Exec { .. }
+        Probe::Tcp { .. } | Probe::Unix(_) | Probe::Http(_) | Probe::Exec { .. }
     ) {
         out.key("stable", service.stable);
         match service.attempt_timeout {
@@ -106,7 +107,7 @@ fn put_service(out: &mut TomlText, service: &Service) {
 }
 
 fn put_http(out: &mut TomlText, http: &HttpProbe) {
-    out.text("http", &http.url);
+    out.text("http", &http.address.to_string());
     out.text("method", &http.method);
     if !http.headers.is_empty() {
         let header = |(name, value): &(String, String)| {
@@ -120,6 +121,7 @@ fn put_http(out: &mut TomlText, http: &HttpProbe) {
     }
     out.optional("body", http.body.as_ref().map(|body| text(body.as_str())));
     out.key("insecure", http.insecure);
+    out.optional_text("ca_file", http.ca.as_ref().map(|ca| &ca.name));
 }
 
 fn put_migration(out: &mut TomlText, migration: &Migration, containers: &BTreeSet<&str>) {

@@ -14,12 +14,13 @@ use crate::plan::table::Table;
 const PROBE_KEYS: [&str; 7] = ["tcp", "http", "exec", "log", "healthy", "completed", "up"];
 
 /// Which further keys belong to which probes.
-const KEYS_OF_PROBES: [(&str, &[&str]); 9] = [
+const KEYS_OF_PROBES: [(&str, &[&str]); 10] = [
     ("method", &["http"]),
     ("headers", &["http"]),
     ("status", &["http"]),
     ("body", &["http"]),
     ("insecure", &["http"]),
+    ("ca_file", &["http"]),
     ("user", &["exec"]),
     ("fatal_exit_codes", &["exec"]),
     // The others are told by an event, once.
@@ -35,6 +36,8 @@ pub struct RawService {
     pub has_container: bool,
     /// None where it was wrong, which has been said then.
     pub probe: Option<At<Probe>>,
+    /// Of an `http` probe; its content is not read yet.
+    pub ca_file: Option<At<String>>,
     pub stable: u32,
     pub restarts: u32,
     pub restarts_place: Option<Place>,
@@ -53,6 +56,7 @@ impl RawService {
                 value: probe,
                 place: service.place.clone(),
             }),
+            ca_file: None,
             stable: 1,
             restarts: 0,
             restarts_place: None,
@@ -76,6 +80,7 @@ impl RawService {
             container,
             has_container: table.has("container"),
             probe,
+            ca_file: table.read_key("ca_file", |v| v.parsed(syntax::bundle_path)),
             stable: stable.unwrap_or(1),
             restarts: restarts.unwrap_or(0),
             restarts_place: table.place_of("restarts"),
@@ -86,18 +91,8 @@ impl RawService {
 
 fn probe(table: &Table<'_>) -> Option<At<Probe>> {
     // All are asked for, so that each is known and checked, also where there are too many of them.
-    let tcp = table.read_key("tcp", |v| v.parsed(syntax::socket));
-    let tcp = tcp.map(
-        |At {
-             value: (host, port),
-             place,
-         }| At {
-            value: Probe::Tcp { host, port },
-            place,
-        },
-    );
     let probes = [
-        tcp,
+        table.read_key("tcp", |v| v.parsed(tcp)),
         http(table),
         exec(table),
         table.read_key("log", |v| Some(Probe::Log(v.parsed(pattern)?))),
@@ -138,28 +133,44 @@ fn foreign_keys(table: &Table<'_>, probe: &str) {
     }
 }
 
+fn tcp(text: &str) -> Result<Probe, String> {
+    if text.starts_with("unix:") {
+        return Ok(Probe::Unix(syntax::unix_socket(text)?));
+    }
+    let (host, port) = syntax::socket(text)?;
+    Ok(Probe::Tcp { host, port })
+}
+
 fn http(table: &Table<'_>) -> Option<At<Probe>> {
     let method = table.read_key("method", |v| v.parsed(method));
     let headers = table.value("headers", headers).unwrap_or_default();
     let status = table.value("status", statuses).unwrap_or_default();
     let body = table.read_key("body", |v| v.parsed(pattern));
     let insecure = table.value("insecure", Value::boolean).unwrap_or_default();
-    let url = table.read_key("http", |v| v.parsed(syntax::http_url))?;
+    let address = table.read_key("http", |v| v.parsed(syntax::http_address))?;
+    let is_https = address.value.url.starts_with("https://");
+    if let Some(value) = table.get("ca_file").filter(|_| insecure || !is_https) {
+        value.fail(match is_https {
+            true => "excluded by `insecure = true`: no certificate is verified",
+            false => "belongs to a URL that begins with `https://`",
+        });
+    }
     let method = method.map_or_else(|| "GET".to_owned(), |method| method.value);
     if let Some(value) = table.get("body").filter(|_| method == "HEAD") {
         value.fail("an answer to `HEAD` has no body to match");
     }
     let probe = HttpProbe {
-        url: url.value,
+        address: address.value,
         method,
         headers,
         status,
         body: body.map(|body| body.value),
         insecure,
+        ca: None,
     };
     Some(At {
         value: Probe::Http(probe),
-        place: url.place,
+        place: address.place,
     })
 }
 

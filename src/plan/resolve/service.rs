@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
 use super::{Known, Resolver};
 use crate::plan::error::At;
-use crate::plan::model::{Probe, Service};
+use crate::plan::model::{CaFile, Probe, Service};
 use crate::plan::raw::RawService;
 
 /// What the smoke test's own container is called where a check names it.
@@ -51,18 +54,53 @@ impl Resolver<'_> {
         if !raw.has_container && container.is_none() {
             self.needs_container(raw);
         }
+        let ca = raw.ca_file.as_ref().and_then(|file| self.ca(file));
         let probe = raw.probe.as_ref()?;
         if let Some(container) = container {
             self.can_happen(probe, container);
         }
+        let mut probe = probe.value.clone();
+        if let Probe::Http(http) = &mut probe {
+            http.ca = ca;
+        }
         Some(Service {
             name: raw.name.as_ref()?.value.clone(),
             container: container.map(|container| container.name.clone()),
-            probe: probe.value.clone(),
+            probe,
             stable: raw.stable,
             restarts: raw.restarts,
             attempt_timeout: raw.timeout,
         })
+    }
+
+    fn ca(&self, file: &At<String>) -> Option<CaFile> {
+        let At { value: name, place } = file;
+        if !self.files.exists(name) {
+            let message = format!("no file `{name}` in the bundle");
+            self.findings.at(place, message);
+            return None;
+        }
+        let pem = match self.files.read(name) {
+            Ok(pem) => pem,
+            Err(error) => {
+                let message = format!("cannot read `{name}`: {error}");
+                self.findings.at(place, message);
+                return None;
+            }
+        };
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        match found {
+            Ok(found) if !found.is_empty() => Some(CaFile {
+                name: name.clone(),
+                certificates: found.iter().map(|der| der.to_vec()).collect(),
+            }),
+            _ => {
+                let message =
+                    "expected certificates in PEM, `-----BEGIN CERTIFICATE-----` and so on";
+                self.findings.in_file(name, None, message);
+                None
+            }
+        }
     }
 
     fn needs_container(&self, raw: &RawService) {

@@ -1,6 +1,9 @@
 //! Sockets, URLs and lines for `/etc/hosts`.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
+
+use crate::plan::model::{HttpAddress, SOCKET_HOST};
 
 /// `HOST:PORT`, with an IPv6 address in brackets.
 pub fn socket(text: &str) -> Result<(String, u16), String> {
@@ -30,16 +33,71 @@ fn parse_socket(text: &str) -> Option<(String, u16)> {
     Some((host, port))
 }
 
-/// A URL that an HTTP probe can ask.
-pub fn http_url(text: &str) -> Result<String, String> {
-    const EXPECTED: &str = "a URL such as \"http://127.0.0.1:8080/health\"";
-    let is_http = text.starts_with("http://") || text.starts_with("https://");
-    match reqwest::Url::parse(text) {
-        Ok(url) if is_http && url.host_str().is_some_and(|host| !host.is_empty()) => {
-            Ok(text.to_owned())
-        }
-        _ => super::expected(EXPECTED, text),
+/// `unix:///PATH`, or `unix:/PATH` as nginx has it.
+pub fn unix_socket(text: &str) -> Result<PathBuf, String> {
+    let path = unix_path(text).and_then(socket_path);
+    path.map_or_else(
+        || super::expected("a socket such as \"unix:///run/app.sock\"", text),
+        Ok,
+    )
+}
+
+fn unix_path(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix("unix:")?;
+    Some(rest.strip_prefix("//").unwrap_or(rest))
+}
+
+/// An absolute path, as long as the kernel lets a socket's be (`sun_path` of unix(7) without its final zero).
+fn socket_path(path: &str) -> Option<PathBuf> {
+    const MOST: usize = 107;
+    let is_file = path.starts_with('/') && !path.ends_with('/');
+    (is_file && path.len() <= MOST && !path.contains(":/")).then(|| path.into())
+}
+
+/// What an HTTP probe can ask: a URL, or a path behind a Unix socket as `unix:///run/app.sock:/path`,
+/// `http+unix://%2Frun%2Fapp.sock/path` (requests) or `http://unix:/run/app.sock:/path` (nginx).
+pub fn http_address(text: &str) -> Result<HttpAddress, String> {
+    parse_http(text).map_or_else(
+        || {
+            super::expected(
+                "a URL such as \"http://127.0.0.1:8080/health\" or \"unix:///run/app.sock:/health\"",
+                text,
+            )
+        },
+        Ok,
+    )
+}
+
+fn parse_http(text: &str) -> Option<HttpAddress> {
+    let through = |socket: &str, path: &str| {
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        let url = format!("{SOCKET_HOST}{slash}{path}");
+        reqwest::Url::parse(&url).ok()?;
+        Some(HttpAddress {
+            url,
+            socket: Some(socket_path(socket)?),
+        })
+    };
+    if let Some(rest) = text.strip_prefix("http+unix://") {
+        let (socket, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let socket = percent_encoding::percent_decode_str(socket);
+        return through(&socket.decode_utf8().ok()?, path);
     }
+    let nginx = text.strip_prefix("http://").unwrap_or(text);
+    if let Some(rest) = unix_path(nginx) {
+        let (socket, path) = match rest.split_once(":/") {
+            Some(found) => found,
+            None => (rest.trim_end_matches(':'), ""),
+        };
+        return through(socket, path);
+    }
+    let is_http = text.starts_with("http://") || text.starts_with("https://");
+    let url = reqwest::Url::parse(text).ok().filter(|_| is_http)?;
+    let has_host = url.host_str().is_some_and(|host| !host.is_empty());
+    has_host.then(|| HttpAddress {
+        url: text.to_owned(),
+        socket: None,
+    })
 }
 
 /// `HOST:IP` or `HOST=IP` as the engine takes it, `HOST:IP`.
@@ -100,7 +158,8 @@ mod tests {
             "https://[::1]/",
             "http://localhost",
         ] {
-            assert!(http_url(text).is_ok(), "{text}");
+            let address = http_address(text).unwrap();
+            assert_eq!((address.url.as_str(), address.socket), (text, None));
         }
         for text in [
             "",
@@ -109,18 +168,65 @@ mod tests {
             "http://",
             "http://a:99999/",
             "http:/a",
-            "unix:///x",
+            "http://::1/",
+            "http://[::1%eth0]/",
         ] {
-            assert!(http_url(text).is_err(), "{text}");
+            assert!(http_address(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn urls_behind_sockets() {
+        for (text, shown) in [
+            (
+                "unix:///run/a.sock:/v1/x?y=1",
+                "unix:///run/a.sock:/v1/x?y=1",
+            ),
+            ("unix:///run/a.sock", "unix:///run/a.sock:/"),
+            ("unix:/run/a.sock:", "unix:///run/a.sock:/"),
+            ("http://unix:/run/a.sock:/x:/y", "unix:///run/a.sock:/x:/y"),
+            ("http+unix://%2Frun%2Fa.sock/x", "unix:///run/a.sock:/x"),
+            ("http+unix://%2frun%2fa.sock?x", "unix:///run/a.sock:/?x"),
+        ] {
+            let address = http_address(text).unwrap();
+            assert_eq!(address.socket, Some("/run/a.sock".into()), "{text}");
+            assert_eq!(address.to_string(), shown);
+            assert_eq!(http_address(shown).unwrap().socket, address.socket);
+        }
+        for text in [
+            "unix://",
+            "unix://run/a.sock:/x",
+            "unix:///run/:/x",
+            "unix:a",
+            "http+unix:///run/a.sock/x",
+            "https+unix://%2Frun%2Fa.sock/x",
+            "http+unix://%2Frun%ff/x",
+        ] {
+            assert!(http_address(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sockets_of_the_file_system() {
+        for text in ["unix:///run/a.sock", "unix:/run/a.sock"] {
+            assert_eq!(unix_socket(text).unwrap(), PathBuf::from("/run/a.sock"));
+        }
+        let too_long = format!("unix:///{}", "a".repeat(107));
+        for text in [
+            "unix://",
+            "unix://a",
+            "unix:///run/",
+            "unix:///run/a:/b",
+            &too_long,
+        ] {
+            assert!(unix_socket(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn a_wrong_url_does_not_print_its_password() {
-        assert_eq!(
-            http_url("ftp://user:hunter2@host/").unwrap_err(),
-            "expected a URL such as \"http://127.0.0.1:8080/health\", found \"ftp://user:***@host/\""
-        );
+        let error = http_address("ftp://user:hunter2@host/").unwrap_err();
+        assert!(error.ends_with("found \"ftp://user:***@host/\""), "{error}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod size;
 mod volume;
 mod words;
 
-pub(super) use address::{extra_host, http_url, socket};
+pub(super) use address::{extra_host, http_address, socket, unix_socket};
 pub(super) use duration::{duration, limit};
 pub(super) use image::{image, tagged_image};
 pub(super) use name::{

@@ -134,7 +134,7 @@ proptest! {
         let _ = syntax::words(&text);
         let _ = syntax::size(&text);
         let _ = syntax::socket(&text);
-        let _ = syntax::http_url(&text);
+        let _ = syntax::http_address(&text);
         let _ = syntax::extra_host(&text);
         let _ = syntax::bundle_path(&text);
         if let Ok(ports) = syntax::ports(&text) {

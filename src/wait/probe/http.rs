@@ -32,15 +32,20 @@ fn judge(probe: &HttpProbe, answer: &HttpAnswer) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::HttpAddress;
 
     fn probe(status: &[u16], body: Option<&str>) -> HttpProbe {
         HttpProbe {
-            url: "http://127.0.0.1/".into(),
+            address: HttpAddress {
+                url: "http://127.0.0.1/".into(),
+                socket: None,
+            },
             method: "GET".into(),
             headers: vec![],
             status: status.into(),
             body: body.map(|pattern| regex::Regex::new(pattern).unwrap()),
             insecure: false,
+            ca: None,
         }
     }
 

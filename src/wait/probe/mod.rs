@@ -48,7 +48,8 @@ impl Prober {
     pub async fn attempt(&self, service: &Service, observer: &Observer, limit: Duration) -> Answer {
         let container = service.container.as_deref().unwrap_or_default();
         match &service.probe {
-            Probe::Tcp { host, port } => tcp::attempt(&*self.network, host, *port).await,
+            Probe::Tcp { host, port } => tcp::judge(self.network.tcp(host, *port).await),
+            Probe::Unix(path) => tcp::judge(self.network.unix(path).await),
             Probe::Http(probe) => http::attempt(&*self.network, probe).await,
             Probe::Exec {
                 command,

@@ -1,9 +1,8 @@
 use super::Answer;
-use crate::host::probes::Network;
 
-/// Good when something accepts the connection.
-pub async fn attempt(network: &dyn Network, host: &str, port: u16) -> Answer {
-    match network.tcp(host, port).await {
+/// Good when something accepts the connection, over TCP or at a Unix socket.
+pub fn judge(connected: Result<(), String>) -> Answer {
+    match connected {
         Ok(()) => Answer::Good,
         Err(why) => Answer::NotYet(why),
     }
