@@ -4,7 +4,7 @@ AMD64 = target/guestbake-amd64
 ARM64 = target/guestbake-arm64
 CARGO ?= cargo
 
-.PHONY: static arm64 demo demo-failure test fuzz chaos lint clean
+.PHONY: static arm64 demo demo-failure test fuzz chaos engines lint clean
 
 # No interpreter, no shared library: it has to start in any guest. Cargo itself knows whether there is something to do.
 # Relocations in their short form and equal functions folded: half a megabyte of 6.
@@ -51,6 +51,10 @@ chaos:
 	CHAOS_RUNS=$${CHAOS_RUNS:-200} $(CARGO) test --locked --test chaos -- --nocapture
 	$(CARGO) test --locked --test faults -- --ignored --nocapture
 	tests/vm/test.sh --long
+
+# The engine tests on the Docker and Podman of other Debian releases than this machine's.
+engines:
+	tests/engines.sh
 
 lint:
 	$(CARGO) fmt --check

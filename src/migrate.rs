@@ -101,7 +101,8 @@ async fn run_one(engine: &dyn Engine, migration: &Migration, events: &Events) ->
             Fault::new(
                 Reason::MigrationFailed,
                 format!(
-                    "migration {name} exited with code {code} after {}{last}",
+                    "migration {name} exited with code {code}{} after {}{last}",
+                    not_run(&migration.target, code),
                     seconds(took)
                 ),
             )
@@ -123,6 +124,21 @@ async fn run_one(engine: &dyn Engine, migration: &Migration, events: &Events) ->
     }
     fault.evidence = shown;
     Err(fault)
+}
+
+/// What shells and engines mean by these codes.
+fn not_run(target: &MigrationTarget, code: i64) -> String {
+    let what = match code {
+        126 => "cannot be executed",
+        127 => "not found",
+        _ => return String::new(),
+    };
+    match target {
+        MigrationTarget::Exec { command, .. } => {
+            format!(" ({what}: {}, or what it called)", command[0])
+        }
+        MigrationTarget::OneShot(_) => format!(" ({what}: its command, or what that called)"),
+    }
 }
 
 fn broken_off(name: &str, error: EngineError) -> Fault {

@@ -9,7 +9,7 @@ use bollard::query_parameters::ImportImageOptions;
 use futures_util::TryStreamExt;
 use guestbake::failure::{Fault, Reason};
 use guestbake::images::archive::{Archive, ArchiveStream};
-use support::engine::{EngineOptions, PrivateEngine};
+use support::engine::{EngineOptions, Kind, PrivateEngine};
 use support::image::{Form, ImageArchive, Packing, host_architecture, layer};
 
 const PACKINGS: [Packing; 3] = [Packing::Plain, Packing::Gzip, Packing::Zstd];
@@ -58,6 +58,11 @@ fn image(form: Form, packing: Packing, layer_packing: Packing, sending: &str) ->
     }
 }
 
+/// Docker does since 23.0, and Podman all along.
+fn knows_zstd(docker: &Docker) -> bool {
+    Kind::tested() == Kind::Podman || docker.client_version().minor_version >= 42
+}
+
 async fn assert_loaded(docker: &Docker, image: &ImageArchive) {
     let found = (docker.inspect_image(&image.tag).await)
         .unwrap_or_else(|error| panic!("{}: {error}", image.tag));
@@ -85,13 +90,13 @@ async fn assert_loaded(docker: &Docker, image: &ImageArchive) {
 #[tokio::test]
 async fn every_form_is_loaded_when_the_agent_unpacks() {
     let docker = negotiated(PrivateEngine::shared()).await;
-    let minor = docker.client_version().minor_version;
+    let knows_zstd = knows_zstd(&docker);
     for form in [Form::DockerArchive, Form::OciLayout, Form::Both] {
         for packing in PACKINGS {
             for layer_packing in PACKINGS {
-                // Engines before 23.0 know no zstd, and layers pass as they are.
+                // Layers pass as they are.
                 let unknown =
-                    layer_packing == Packing::Zstd && form != Form::DockerArchive && minor < 42;
+                    layer_packing == Packing::Zstd && form != Form::DockerArchive && !knows_zstd;
                 let image = image(form, packing, layer_packing, "unpacked");
                 let (stream, transfer) = archive(&image.bytes())
                     .stream_unpacked(|contents| Ok(contents.docker_manifest(host_architecture())));
@@ -118,10 +123,11 @@ async fn every_form_is_loaded_when_the_agent_unpacks() {
 #[tokio::test]
 async fn every_form_is_loaded_when_the_engine_unpacks() {
     let docker = negotiated(PrivateEngine::shared()).await;
-    let minor = docker.client_version().minor_version;
+    let knows_zstd = knows_zstd(&docker);
     for form in [Form::DockerArchive, Form::OciLayout, Form::Both] {
         for packing in PACKINGS {
-            if packing == Packing::Zstd && minor < 42 {
+            // Podman 4 takes zstd around a layer only.
+            if packing == Packing::Zstd && (!knows_zstd || Kind::tested() == Kind::Podman) {
                 continue;
             }
             let image = image(form, packing, Packing::Gzip, "packed");
@@ -146,8 +152,12 @@ async fn the_engine_s_own_error_comes_through() {
     };
     let (stream, transfer) = archive(&image.bytes()).stream_unpacked(|_| Ok(None));
     let error = load(&docker, stream).await.unwrap_err().to_string();
-    // The second is containerd's.
-    let expected = ["invalid diffID for layer 0", "wrong diff id"];
+    // The second is containerd's, the third Podman's.
+    let expected = [
+        "invalid diffID for layer 0",
+        "wrong diff id",
+        "Digest did not match",
+    ];
     assert!(expected.iter().any(|text| error.contains(text)), "{error}");
     assert!(
         transfer.take_outcome().unwrap().is_ok(),

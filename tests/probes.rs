@@ -136,6 +136,7 @@ fn a_log_service_is_ready_when_a_line_of_either_stream_matches() {
 
 #[test]
 fn a_healthy_service_is_ready_when_docker_s_check_says_so() {
+    engine().check_health_of("healthy");
     let plan = container(
         "healthy",
         "sleep 0.5; touch /tmp/up; trap 'exit 0' TERM; sleep 100000 & wait",
@@ -219,6 +220,7 @@ fn one_restart_more_than_the_plan_tolerates_ends_the_wait() {
 
 #[test]
 fn a_container_starts_only_when_those_it_depends_on_are_as_it_wants_them() {
+    engine().check_health_of("depends-db");
     let forever = "trap 'exit 0' TERM; sleep 100000 & wait";
     let volume = "volumes = [\"depends-shared:/shared\"]\n";
     let plan = idle("depends-base")

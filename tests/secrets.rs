@@ -164,6 +164,7 @@ fn health_checks_and_the_engine_s_errors_are_masked() {
         "env_file",
         "healthcheck = { test = 'echo check of $SIGNING_KEY $IMAGE_TOKEN; exit 1', interval = '100ms', retries = 1 }\nenv_file",
     ) + "[[wait.services]]\nname = 'healthy'\ncontainer = 'secret-health'\nhealthy = true\n";
+    support::provision::engine().check_health_of("secret-health");
     let (ended, folder) = run(&plan);
     ended.assert_failed(
         31,

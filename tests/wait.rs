@@ -32,12 +32,26 @@ fn service(name: &str, probe: Probe) -> Service {
 /// A port that opens after so many milliseconds.
 fn opens_at(milliseconds: u64) -> Service {
     let host = milliseconds.to_string();
-    service(&format!("at-{host}"), Probe::Tcp { host, port: 1 })
+    service(
+        &format!("at-{host}"),
+        Probe::Tcp {
+            host,
+            port: 1,
+            published: false,
+        },
+    )
 }
 
 fn closed() -> Service {
     let host = "never".into();
-    service("closed", Probe::Tcp { host, port: 1 })
+    service(
+        "closed",
+        Probe::Tcp {
+            host,
+            port: 1,
+            published: false,
+        },
+    )
 }
 
 fn http(name: &str) -> Service {

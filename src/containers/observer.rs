@@ -169,6 +169,10 @@ impl Observer {
         }
     }
 
+    pub fn watches(&self, name: &str) -> bool {
+        self.states.contains_key(name)
+    }
+
     /// Waits until the container's state is as wanted; for a container it does not know, for ever.
     pub async fn until(&self, name: &str, wanted: impl Fn(&ContainerFacts) -> bool) {
         let Some(state) = self.states.get(name) else {
@@ -290,7 +294,7 @@ async fn keep_current(
                 join_all(
                     states
                         .iter()
-                        .map(|(name, state)| refresh(&**engine, name, state, events)),
+                        .map(|(name, state)| refresh(&**engine, name, state, None, events)),
                 )
                 .await;
             })
@@ -308,7 +312,11 @@ async fn keep_current(
                             if change.change == Change::OutOfMemory {
                                 events.line(format!("container {}: a process was killed for memory", change.container));
                             }
-                            refresh(&*engine, &change.container, state, &events).await;
+                            let died = match change.change {
+                                Change::Died { exit_code } => Some(exit_code),
+                                _ => None,
+                            };
+                            refresh(&*engine, &change.container, state, died, &events).await;
                         }
                     }
                     Some(Err(_)) | None => break,
@@ -319,19 +327,30 @@ async fn keep_current(
     }
 }
 
-async fn refresh(engine: &dyn Engine, name: &str, state: &watch::Sender<State>, events: &Events) {
+/// `died`: with which code it has just ended, which Podman does not tell any more of one that was started again.
+async fn refresh(
+    engine: &dyn Engine,
+    name: &str,
+    state: &watch::Sender<State>,
+    died: Option<i64>,
+    events: &Events,
+) {
     // An engine that does not answer now says nothing about the container; what was known stays.
-    let Ok(now) = engine.container(name).await else {
+    let Ok(mut now) = engine.container(name).await else {
         return;
     };
-    let restarts = |facts: &ContainerFacts| facts.restarts;
-    let before = state
-        .borrow()
-        .clone()
-        .flatten()
-        .as_ref()
-        .map_or(0, restarts);
-    let after = now.as_ref().map_or(0, restarts);
+    let before = state.borrow().clone().flatten().unwrap_or_default();
+    if let Some(facts) = &mut now
+        && facts.running
+        && facts.restarts > 0
+        && facts.exit_code == 0
+    {
+        facts.exit_code = died.unwrap_or(before.exit_code);
+    }
+    let (before, after) = (
+        before.restarts,
+        now.as_ref().map_or(0, |facts| facts.restarts),
+    );
     if after > before {
         events.line(format!(
             "container {name} was restarted ({after} times so far)"

@@ -162,9 +162,12 @@ pub trait Containers {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     Started,
-    Died { exit_code: i64 },
+    Died {
+        exit_code: i64,
+    },
     OutOfMemory,
-    Health(Health),
+    /// Something else that shows in its state.
+    Other,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

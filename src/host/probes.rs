@@ -4,16 +4,20 @@ use std::error::Error;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::redirect::Policy;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::time::timeout;
 
 use super::private_ca;
 use crate::plan::HttpProbe;
 
 /// As much of an answer's body as a probe looks at.
 const MAX_BODY: usize = 1 << 20;
+/// By then a proxy has found out whether somebody listens behind it.
+const PROXY_LIMIT: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Debug)]
 pub struct HttpAnswer {
@@ -25,7 +29,8 @@ pub struct HttpAnswer {
 /// One attempt each; the time limit is the caller's. An error is the reason in a few words.
 #[async_trait]
 pub trait Network: Send + Sync {
-    async fn tcp(&self, host: &str, port: u16) -> Result<(), String>;
+    /// `published`: the engine may stand between.
+    async fn tcp(&self, host: &str, port: u16, published: bool) -> Result<(), String>;
     async fn unix(&self, socket: &Path) -> Result<(), String>;
     async fn http(&self, probe: &HttpProbe) -> Result<HttpAnswer, String>;
 }
@@ -34,11 +39,11 @@ pub struct GuestNetwork;
 
 #[async_trait]
 impl Network for GuestNetwork {
-    async fn tcp(&self, host: &str, port: u16) -> Result<(), String> {
+    async fn tcp(&self, host: &str, port: u16, published: bool) -> Result<(), String> {
         let addresses = resolve(host, port)
             .await
             .map_err(|error| plain_io(&error))?;
-        connect(&addresses).await
+        connect(&addresses, published).await
     }
 
     async fn unix(&self, socket: &Path) -> Result<(), String> {
@@ -86,15 +91,30 @@ impl Network for GuestNetwork {
 }
 
 /// Good when one of them accepts.
-async fn connect(addresses: &[SocketAddr]) -> Result<(), String> {
+async fn connect(addresses: &[SocketAddr], published: bool) -> Result<(), String> {
     let mut last = "no address".to_owned();
     for address in addresses {
         match TcpStream::connect(address).await {
-            Ok(_) => return Ok(()),
+            Ok(_) if !published => return Ok(()),
+            Ok(stream) => match still_open(&stream).await {
+                Ok(()) => return Ok(()),
+                Err(why) => last = why,
+            },
             Err(error) => last = plain_io(&error),
         }
     }
     Err(last)
+}
+
+/// At a published port Docker's proxy, and rootless Podman's, accept whoever comes, and close when they find that nothing
+/// listens in the container.
+async fn still_open(stream: &TcpStream) -> Result<(), String> {
+    match timeout(PROXY_LIMIT, stream.peek(&mut [0])).await {
+        Ok(Ok(0)) => Err("closed at once: nothing listens in the container".to_owned()),
+        Ok(Err(error)) => Err(plain_io(&error)),
+        // It speaks first, or waits to be spoken to.
+        Ok(Ok(_)) | Err(_) => Ok(()),
+    }
 }
 
 /// Addresses, `localhost` and `/etc/hosts` need no resolver. Only other names go to the C library's, which in a static
@@ -147,7 +167,7 @@ async fn client(probe: &HttpProbe) -> Result<reqwest::Client, String> {
             let addresses = resolve(host, port)
                 .await
                 .map_err(|error| plain_io(&error))?;
-            connect(&addresses).await?;
+            connect(&addresses, false).await?;
             client = client.resolve_to_addrs(host, &addresses);
         }
     }

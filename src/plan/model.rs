@@ -274,6 +274,8 @@ pub enum Probe {
     Tcp {
         host: String,
         port: u16,
+        /// A container of the plan publishes it.
+        published: bool,
     },
     /// The same of a Unix socket in the guest's file system.
     Unix(PathBuf),
@@ -297,7 +299,7 @@ pub enum Probe {
 impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Probe::Tcp { host, port } => write!(f, "tcp {host}:{port}"),
+            Probe::Tcp { host, port, .. } => write!(f, "tcp {host}:{port}"),
             Probe::Unix(path) => write!(f, "tcp unix://{}", path.display()),
             Probe::Http(probe) => write!(f, "http {} {}", probe.method, probe.address),
             Probe::Exec { command, .. } => write!(f, "exec {}", command.join(" ")),

@@ -116,6 +116,7 @@ mod tests {
     const TCP: Probe = Probe::Tcp {
         host: String::new(),
         port: 1,
+        published: false,
     };
 
     /// Attempts come fast at first and are then never further apart than the promised share.

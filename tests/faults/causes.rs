@@ -48,6 +48,13 @@ pub fn waiting(name: &str, script: &str, keys: &str) -> Ended {
     ended
 }
 
+pub fn unhealthy() -> Ended {
+    crate::support::provision::engine().check_health_of("unhealthy");
+    let check =
+        "healthcheck = { test = 'echo port is closed; exit 1', interval = '100ms', retries = 2 }\n";
+    waiting("unhealthy", "sleep 100000", check)
+}
+
 pub fn by_label(plan: &str) -> Ended {
     let provision = Provision::new(&(plan.to_owned() + &idle("unused")));
     let plan = provision.bundle().join("guestbake.toml");

@@ -1,10 +1,14 @@
-//! A private Docker engine: the real `dockerd`, with its own socket, data, containerd and containers, so that a test
-//! may fill, stop or hang it without disturbing the machine's engine or another test's.
+//! A private engine: the real `dockerd` or `podman system service`, with its own socket, data and containers, so that a
+//! test may fill, stop or hang it without disturbing the machine's engine or another test's.
+//!
+//! `GUESTBAKE_TEST_ENGINE` says which: `docker` (default) or `podman`; `GUESTBAKE_TEST_ENGINE_ROOT` names a folder with
+//! another release's, such as `tests/engines.sh` makes, and `GUESTBAKE_TEST_DOCKERD` another `dockerd`.
 //!
 //! A keeper process (`engine.sh`) starts the engine and removes everything when the pipe to it closes. So nothing is
 //! left behind even when the test process is killed, and the engine shared by all tests of a process, which no
 //! destructor ever reaches, ends with the process.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -31,8 +35,27 @@ pub struct EngineOptions {
     pub data_root_size: Option<u64>,
     /// And how many files it takes.
     pub data_root_inodes: Option<u64>,
-    /// `daemon.json`; default: `GUESTBAKE_TEST_DAEMON_JSON`, for a run with another image store, or nothing.
+    /// Docker's `daemon.json`; default: `GUESTBAKE_TEST_DAEMON_JSON`, for a run with another image store, or nothing.
     pub config: Option<String>,
+    /// A network of its own, in which it may make bridges; else it is the machine's, and containers can have only that.
+    pub bridges: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Docker,
+    Podman,
+}
+
+impl Kind {
+    /// The kind that this run of the tests is about.
+    pub fn tested() -> Kind {
+        match std::env::var("GUESTBAKE_TEST_ENGINE").as_deref() {
+            Err(_) | Ok("" | "docker") => Kind::Docker,
+            Ok("podman") => Kind::Podman,
+            Ok(other) => panic!("GUESTBAKE_TEST_ENGINE={other}: expected docker or podman"),
+        }
+    }
 }
 
 /// A running engine, gone with everything it started when this is dropped.
@@ -52,41 +75,30 @@ impl PrivateEngine {
     }
 
     pub fn start_with(options: EngineOptions) -> PrivateEngine {
-        let dockerd = dockerd();
-        // Docker's socket path must stay under 108 bytes, so the directory is right under the temporary one.
+        // The socket's path must stay under 108 bytes, so the directory is right under the temporary one.
         let dir = TempDir::with_prefix("guestbake-engine-")
             .expect("a temporary directory")
             .keep();
         std::fs::create_dir(dir.join("data")).expect("the data root");
-        // Given even when empty: /etc/docker/daemon.json is none of our business.
-        let config = (options.config)
-            .or_else(|| std::env::var("GUESTBAKE_TEST_DAEMON_JSON").ok())
-            .unwrap_or_else(|| "{}".to_owned());
-        std::fs::write(dir.join("daemon.json"), config).expect("daemon.json");
-        let flag = |name: &str, file: &str| format!("--{name}={}", dir.join(file).display());
-        // A containerd that runs on the machine is used by dockerd if there is one; then at least its namespaces
-        // and its cgroups are our own.
-        let unique = dir.file_name().unwrap().to_str().unwrap().to_owned();
         let inodes = options.data_root_inodes;
         let size = options.data_root_size.unwrap_or(0).to_string()
             + &inodes
                 .map(|most| format!(",nr_inodes={most}"))
                 .unwrap_or_default();
+        let root = std::env::var_os("GUESTBAKE_TEST_ENGINE_ROOT");
+        let root = root.map_or_else(|| PathBuf::from("/"), PathBuf::from);
         let mut keeper = Command::new("sh")
             .args(["-c", KEEPER, "engine.sh"])
             .arg(&dir)
             .arg(size)
-            .arg(dockerd)
-            .arg(format!("--host=unix://{}", dir.join("socket").display()))
-            .arg(flag("data-root", "data"))
-            .arg(flag("exec-root", "exec"))
-            .arg(flag("pidfile", "pid"))
-            .arg(flag("config-file", "daemon.json"))
-            .arg(format!("--containerd-namespace={unique}"))
-            .arg(format!("--containerd-plugins-namespace={unique}-plugins"))
-            .arg(format!("--cgroup-parent=/{unique}"))
-            .args(["--bridge=none", "--iptables=false", "--shutdown-timeout=5"])
+            .arg(&root)
+            .arg(if options.bridges { "own" } else { "shared" })
+            .args(match Kind::tested() {
+                Kind::Docker => docker(&root, &dir, &options),
+                Kind::Podman => podman(&root, &dir),
+            })
             .env_remove("DOCKER_HOST")
+            .env("CONTAINERS_CONF", dir.join("containers.conf"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -195,6 +207,21 @@ impl PrivateEngine {
         })
     }
 
+    /// Podman leaves it to systemd when a health check runs. There is none here, so this does it in its place.
+    pub fn check_health_of(&self, container: &'static str) {
+        if Kind::tested() == Kind::Docker {
+            return;
+        }
+        let socket = self.socket();
+        std::thread::spawn(move || {
+            let check = format!("/v4.0.0/libpod/containers/{container}/healthcheck");
+            while socket.exists() {
+                let _ = http::request(&socket, "GET", &check, b"", REQUEST_TIMEOUT);
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+    }
+
     /// Loads an image archive.
     ///
     /// # Panics
@@ -233,17 +260,65 @@ impl Drop for PrivateEngine {
     }
 }
 
-/// `GUESTBAKE_TEST_DOCKERD` (to test against another version), or the installed one.
-fn dockerd() -> PathBuf {
-    if let Some(path) = std::env::var_os("GUESTBAKE_TEST_DOCKERD") {
-        return path.into();
+fn docker(root: &Path, dir: &Path, options: &EngineOptions) -> Vec<OsString> {
+    // Given even when empty: /etc/docker/daemon.json is none of our business.
+    let config = (options.config.clone())
+        .or_else(|| std::env::var("GUESTBAKE_TEST_DAEMON_JSON").ok())
+        .unwrap_or_else(|| "{}".to_owned());
+    std::fs::write(dir.join("daemon.json"), config).expect("daemon.json");
+    let flag = |name: &str, file: &str| format!("--{name}={}", dir.join(file).display());
+    let unique = dir.file_name().unwrap().to_str().unwrap();
+    let dockerd = std::env::var_os("GUESTBAKE_TEST_DOCKERD");
+    let mut command = vec![
+        dockerd.unwrap_or_else(|| installed(root, "dockerd", "docker.io")),
+        format!("--host=unix://{}", dir.join("socket").display()).into(),
+        flag("data-root", "data").into(),
+        flag("exec-root", "exec").into(),
+        flag("pidfile", "pid").into(),
+        flag("config-file", "daemon.json").into(),
+        format!("--cgroup-parent=/{unique}").into(),
+        "--shutdown-timeout=5".into(),
+    ];
+    if !options.bridges {
+        command.extend(["--bridge=none", "--iptables=false"].map(OsString::from));
     }
-    // Debian puts it where the PATH of a plain user does not lead.
-    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin:/usr/local/sbin";
-    path.split(':')
-        .map(|dir| Path::new(dir).join("dockerd"))
-        .find(|file| file.is_file())
+    command
+}
+
+fn podman(root: &Path, dir: &Path) -> Vec<OsString> {
+    // Podman 4 asks for more than a machine may allow; and /etc/containers/containers.conf is none of our business.
+    let config = "[containers]\ndefault_ulimits = [\"nofile=4096:4096\", \"nproc=4096:4096\"]\n";
+    std::fs::write(dir.join("containers.conf"), config).expect("containers.conf");
+    let path = |file: &str| dir.join(file).into_os_string();
+    let mut command = vec![installed(root, "podman", "podman crun")];
+    for (flag, value) in [
+        ("--root", path("data")),
+        ("--runroot", path("run")),
+        ("--tmpdir", path("tmp")),
+        ("--network-config-dir", path("networks")),
+        // Without systemd.
+        ("--cgroup-manager", "cgroupfs".into()),
+        ("--events-backend", "file".into()),
+        ("--log-level", "info".into()),
+    ] {
+        command.extend([flag.into(), value]);
+    }
+    let socket = format!("unix://{}", dir.join("socket").display());
+    command.extend(["system", "service", "--time=0", &socket].map(OsString::from));
+    command
+}
+
+/// Where the program is under this root.
+fn installed(root: &Path, program: &str, packages: &str) -> OsString {
+    ["usr/sbin", "usr/bin", "usr/local/sbin", "usr/local/bin"]
+        .map(|folder| Path::new("/").join(folder).join(program))
+        .into_iter()
+        .find(|file| root.join(file.strip_prefix("/").unwrap()).is_file())
         .unwrap_or_else(|| {
-            panic!("these tests need a Docker engine: apt-get install --no-install-recommends docker.io")
+            panic!(
+                "these tests need {program} in {}: apt-get install --no-install-recommends {packages}",
+                root.display()
+            )
         })
+        .into_os_string()
 }

@@ -152,7 +152,7 @@ impl FakeNetwork {
 
 #[async_trait]
 impl Network for FakeNetwork {
-    async fn tcp(&self, host: &str, _: u16) -> Result<(), String> {
+    async fn tcp(&self, host: &str, _: u16, _: bool) -> Result<(), String> {
         self.attempts.fetch_add(1, Ordering::Relaxed);
         let opens = host.parse().map(Duration::from_millis);
         match opens.is_ok_and(|opens| self.began.elapsed() >= opens) {

@@ -64,6 +64,8 @@ pub struct Provision {
     args: Vec<OsString>,
     environment: Vec<(String, String)>,
     stdout: Option<File>,
+    /// Whose network the program runs in; the machine's if nobody's.
+    network: Option<Pid>,
 }
 
 impl Provision {
@@ -74,6 +76,14 @@ impl Provision {
 
     pub fn on(engine: &PrivateEngine, plan: &str) -> Self {
         Self::at(&engine.url(), plan)
+    }
+
+    /// For an engine with a network of its own, run in that.
+    pub fn beside(engine: &PrivateEngine, plan: &str) -> Self {
+        Provision {
+            network: Some(engine.pid()),
+            ..Self::on(engine, plan)
+        }
     }
 
     pub fn at(docker_host: &str, plan: &str) -> Self {
@@ -88,6 +98,7 @@ impl Provision {
             args: Vec::new(),
             environment: Vec::new(),
             stdout: None,
+            network: None,
         }
         .file("build-arch.env", arch)
         .file("guestbake.toml", plan)
@@ -164,7 +175,15 @@ impl Provision {
     }
 
     fn command_alone(&self, verb: &str) -> Command {
-        let mut command = Command::new(PROGRAM);
+        let mut command = match self.network {
+            Some(pid) => {
+                let mut command = Command::new("nsenter");
+                let network = format!("--net=/proc/{}/ns/net", pid.as_raw_nonzero());
+                command.arg(network).arg(PROGRAM);
+                command
+            }
+            None => Command::new(PROGRAM),
+        };
         command
             .arg(verb)
             .env_remove("DOCKER_HOST")

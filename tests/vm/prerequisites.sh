@@ -1,8 +1,9 @@
 #!/bin/bash
-# Installs what the tests need and this machine lacks: prerequisites.sh [build] [engine] [lint] [vm]
+# Installs what the tests need and this machine lacks: prerequisites.sh [build] [engine] [lint] [podman] [vm]
 #   build   a C compiler, and Rust if there is no cargo at all
 #   vm      QEMU, mmdebstrap, ISO and file system tools
 #   engine  Docker's engine, without starting its service
+#   podman  the other engine, likewise
 #   lint    shellcheck
 set -eu
 cd "$(dirname "$0")"
@@ -26,9 +27,10 @@ for what in "$@"; do
             ;;
         vm) wanted="$wanted qemu-system-x86 qemu-utils mmdebstrap xorriso zstd e2fsprogs binutils python3 debian-archive-keyring" ;;
         engine) wanted="$wanted docker.io busybox-static zstd python3 mmdebstrap debian-archive-keyring" ;;
+        podman) wanted="$wanted podman crun netavark aardvark-dns busybox-static" ;;
         lint) wanted="$wanted shellcheck" ;;
         *)
-            echo "prerequisites.sh: unknown part '$what' (build, engine, lint, vm)" >&2
+            echo "prerequisites.sh: unknown part '$what' (build, engine, lint, podman, vm)" >&2
             exit 64
             ;;
     esac

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bollard::errors::Error;
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, HealthConfig,
     HealthStatusEnum, HostConfig, Mount, MountType, MountVolumeOptions, PortBinding, RestartPolicy,
@@ -10,6 +11,7 @@ use bollard::models::{
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
+use serde_json::{Value, json};
 
 use super::{CHANGE_LIMIT, DockerEngine, QUERY_LIMIT, bounded, if_found, networks, settings};
 use crate::host::engine::{ContainerFacts, Containers, EngineResult, Health};
@@ -69,8 +71,24 @@ impl Containers for DockerEngine {
     }
 
     async fn container(&self, name: &str) -> EngineResult<Option<ContainerFacts>> {
-        let answer = bounded(QUERY_LIMIT, self.docker.inspect_container(name, None)).await;
-        Ok(if_found(answer)?.map(facts))
+        let asked = async {
+            match self.docker.inspect_container(name, None).await {
+                Err(Error::JsonDataError {
+                    contents,
+                    message,
+                    column,
+                }) => {
+                    let unread = || Error::JsonDataError {
+                        contents: String::new(),
+                        message,
+                        column,
+                    };
+                    in_docker_s_words(&contents).ok_or_else(unread)
+                }
+                answer => answer,
+            }
+        };
+        Ok(if_found(bounded(QUERY_LIMIT, asked).await)?.map(facts))
     }
 }
 
@@ -214,6 +232,43 @@ fn restart_policy(restart: Restart) -> RestartPolicy {
     RestartPolicy {
         name: Some(name),
         maximum_retry_count: most.map(i64::from),
+    }
+}
+
+/// Podman's answer where Docker's client cannot read it: it has states of its own between Docker's. Of the rest, only what
+/// is needed has to be readable.
+fn in_docker_s_words(answer: &str) -> Option<ContainerInspectResponse> {
+    let answer: Value = serde_json::from_str(answer).ok()?;
+    let mut state = answer["State"].clone();
+    let status = match state["Status"].as_str()? {
+        "configured" | "initialized" => "created",
+        // Ended, and not yet cleaned up after, which is when it may be started again.
+        "stopped" if starts_again(&answer) => "restarting",
+        "stopped" => "exited",
+        "unknown" | "improper" => "dead",
+        known => known,
+    };
+    state["Status"] = status.into();
+    let needed = json!({
+        "State": state,
+        "Config": {"Env": answer["Config"]["Env"]},
+        "RestartCount": answer["RestartCount"],
+    });
+    serde_json::from_value(needed).ok()
+}
+
+fn starts_again(answer: &Value) -> bool {
+    let policy = &answer["HostConfig"]["RestartPolicy"];
+    let most = policy["MaximumRetryCount"]
+        .as_u64()
+        .filter(|most| *most > 0);
+    match policy["Name"].as_str() {
+        Some("always" | "unless-stopped") => true,
+        Some("on-failure") => {
+            answer["State"]["ExitCode"].as_i64() != Some(0)
+                && most.is_none_or(|most| answer["RestartCount"].as_u64() < Some(most))
+        }
+        _ => false,
     }
 }
 

@@ -8,6 +8,7 @@ mod observation;
 mod settings;
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,14 @@ use bollard::errors::Error;
 use super::engine::{Connect, Engine, EngineError, EngineResult};
 
 pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+/// Where systemd listens in Podman's place, if `podman.socket` is enabled.
+const PODMAN_HOST: &str = "unix:///run/podman/podman.sock";
+/// Where distributions and Docker's own packages put its engine.
+const DOCKERD: [&str; 3] = [
+    "/usr/sbin/dockerd",
+    "/usr/bin/dockerd",
+    "/usr/local/bin/dockerd",
+];
 
 /// A question about state; the engine answers from memory.
 const QUERY_LIMIT: Duration = Duration::from_secs(30);
@@ -62,12 +71,15 @@ pub struct DockerHost {
 }
 
 impl DockerHost {
-    /// What was asked for, else `DOCKER_HOST`, else the standard socket.
+    /// What was asked for, else `DOCKER_HOST`, else the standard socket: Docker's, or Podman's where only that is.
     pub fn choose(asked: Option<&str>) -> Self {
         let chosen = asked
             .map(str::to_owned)
             .or_else(|| std::env::var("DOCKER_HOST").ok());
-        let chosen = chosen.filter(|address| !address.is_empty());
+        let exists = |host: &str| Path::new(host.trim_start_matches("unix://")).exists();
+        let has_docker = exists(DEFAULT_HOST) || DOCKERD.into_iter().any(exists);
+        let podman = (!has_docker && exists(PODMAN_HOST)).then(|| PODMAN_HOST.to_owned());
+        let chosen = chosen.filter(|address| !address.is_empty()).or(podman);
         DockerHost {
             is_default: chosen.is_none(),
             address: chosen.unwrap_or_else(|| DEFAULT_HOST.to_owned()),

@@ -9,10 +9,12 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 
 use super::{DockerEngine, refine};
-use crate::host::engine::{Change, ContainerEvent, EngineResult, Health, Observation, Output};
+use crate::host::engine::{Change, ContainerEvent, EngineResult, Observation, Output};
 
 /// The engine repeats what happened this long before the subscription, so that nothing falls between an inspection and it.
 const REPLAY_S: u64 = 2;
+/// The last two are Podman's: its older word for `die`, and that a container which died will not be started again.
+const EVENTS: [&str; 6] = ["start", "die", "oom", "health_status", "died", "cleanup"];
 
 #[async_trait]
 impl Observation for DockerEngine {
@@ -21,11 +23,8 @@ impl Observation for DockerEngine {
         reason = "the engine counts by the wall clock"
     )]
     async fn events(&self) -> BoxStream<'static, EngineResult<ContainerEvent>> {
-        let filters: HashMap<&str, Vec<&str>> = [
-            ("type", vec!["container"]),
-            ("event", vec!["start", "die", "oom", "health_status"]),
-        ]
-        .into();
+        let filters: HashMap<&str, Vec<&str>> =
+            [("type", vec!["container"]), ("event", EVENTS.to_vec())].into();
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -62,18 +61,14 @@ fn container_event(message: EventMessage) -> Option<ContainerEvent> {
     let action = message.action?;
     let change = match action.split(':').next()? {
         "start" => Change::Started,
-        "die" => Change::Died {
-            exit_code: attributes
-                .get("exitCode")
-                .and_then(|code| code.parse().ok())
+        "die" | "died" => Change::Died {
+            exit_code: ["exitCode", "containerExitCode"]
+                .iter()
+                .find_map(|name| attributes.get(*name)?.parse().ok())
                 .unwrap_or(-1),
         },
         "oom" => Change::OutOfMemory,
-        "health_status" => Change::Health(match action.split(':').nth(1)?.trim() {
-            "healthy" => Health::Healthy,
-            "unhealthy" => Health::Unhealthy,
-            _ => Health::Starting,
-        }),
+        "health_status" | "cleanup" => Change::Other,
         _ => return None,
     };
     Some(ContainerEvent {

@@ -70,10 +70,10 @@ fn put_service(out: &mut TomlText, service: &Service) {
     out.text("name", &service.name);
     out.optional_text("container", service.container.as_ref());
     match &service.probe {
-        Probe::Tcp { host, port } if host.contains(':') => {
+        Probe::Tcp { host, port, .. } if host.contains(':') => {
             out.text("tcp", &format!("[{host}]:{port}"))
         }
-        Probe::Tcp { host, port } => out.text("tcp", &format!("{host}:{port}")),
+        Probe::Tcp { host, port, .. } => out.text("tcp", &format!("{host}:{port}")),
         Probe::Unix(path) => out.text("tcp", &format!("unix://{}", path.display())),
         Probe::Http(http) => put_http(out, http),
         Probe::Exec {

@@ -138,7 +138,11 @@ fn tcp(text: &str) -> Result<Probe, String> {
         return Ok(Probe::Unix(syntax::unix_socket(text)?));
     }
     let (host, port) = syntax::socket(text)?;
-    Ok(Probe::Tcp { host, port })
+    Ok(Probe::Tcp {
+        host,
+        port,
+        published: false,
+    })
 }
 
 fn http(table: &Table<'_>) -> Option<At<Probe>> {

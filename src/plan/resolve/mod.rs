@@ -37,6 +37,8 @@ struct Known {
     never_healthy: bool,
     /// The engine starts it again whenever it ends.
     never_ends: bool,
+    /// The guest's ports that lead to its own.
+    published: Vec<u16>,
 }
 
 impl Known {
@@ -57,6 +59,9 @@ impl Known {
                 .map_or_else(|| key.to_owned(), |name| name.value.clone()),
             never_healthy: test.is_some_and(|word| word == "NONE"),
             never_ends: matches!(restart, Restart::Always | Restart::UnlessStopped),
+            published: (raw.ports.iter())
+                .filter_map(|port| port.value.published)
+                .collect(),
         }
     }
 }

@@ -60,8 +60,15 @@ impl Resolver<'_> {
             self.can_happen(probe, container);
         }
         let mut probe = probe.value.clone();
-        if let Probe::Http(http) = &mut probe {
-            http.ca = ca;
+        match &mut probe {
+            Probe::Http(http) => http.ca = ca,
+            Probe::Tcp {
+                port, published, ..
+            } => {
+                let mut containers = self.containers.values().chain(own);
+                *published = containers.any(|container| container.published.contains(port));
+            }
+            _ => {}
         }
         Some(Service {
             name: raw.name.as_ref()?.value.clone(),

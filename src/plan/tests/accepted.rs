@@ -34,7 +34,7 @@ fn the_contracts_example() {
         .collect();
     assert_eq!(names, ["postgres", "qstash", "init-services"]);
     assert!(
-        matches!(&plan.wait.services[0].probe, Probe::Tcp { host, port: 5432 } if host == "127.0.0.1")
+        matches!(&plan.wait.services[0].probe, Probe::Tcp { host, port: 5432, .. } if host == "127.0.0.1")
     );
     assert!(
         matches!(&plan.wait.services[1].probe, Probe::Http(http) if http.status == [401] && http.method == "GET")
@@ -265,7 +265,7 @@ fn every_probe_and_its_keys() {
     assert!(matches!(&services[2].probe, Probe::Log(pattern) if pattern.as_str() == "ready$"));
     assert!(matches!(services[3].probe, Probe::Healthy));
     assert!(matches!(services[4].probe, Probe::Completed));
-    assert!(matches!(&services[5].probe, Probe::Tcp { host, port: 80 } if host == "::1"));
+    assert!(matches!(&services[5].probe, Probe::Tcp { host, port: 80, .. } if host == "::1"));
 }
 
 #[test]

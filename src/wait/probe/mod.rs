@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::containers::Observer;
 use crate::host::Host;
-use crate::host::engine::Engine;
+use crate::host::engine::{ContainerFacts, Engine};
 use crate::host::probes::Network;
 use crate::plan::{Probe, Service};
 
@@ -48,7 +48,18 @@ impl Prober {
     pub async fn attempt(&self, service: &Service, observer: &Observer, limit: Duration) -> Answer {
         let container = service.container.as_deref().unwrap_or_default();
         match &service.probe {
-            Probe::Tcp { host, port } => tcp::judge(self.network.tcp(host, *port).await),
+            Probe::Tcp {
+                host,
+                port,
+                published,
+            } => {
+                // While it is being started the engine accepts in its place, and does not know better.
+                if *published && observer.watches(container) {
+                    let started = |facts: &ContainerFacts| facts.status != "created";
+                    observer.until(container, started).await;
+                }
+                tcp::judge(self.network.tcp(host, *port, *published).await)
+            }
             Probe::Unix(path) => tcp::judge(self.network.unix(path).await),
             Probe::Http(probe) => http::attempt(&*self.network, probe).await,
             Probe::Exec {

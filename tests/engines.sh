@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# The engine tests on the engines of other releases, each out of a Debian root of its own: engines.sh [NAME…], without
+# names all of them. The roots are kept in target/engines.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+here=$PWD/tests/vm
+# shellcheck source=tests/vm/apt.sh
+. tests/vm/apt.sh
+roots=$PWD/target/engines
+
+if [ $# -eq 0 ]; then
+    set -- docker-trixie podman-bookworm podman-trixie
+fi
+"$here/prerequisites.sh" build engine
+mkdir -p "$roots"
+failed=
+for name in "$@"; do
+    case $name in
+        docker-*) packages=docker.io,iptables ;;
+        podman-*) packages=podman,crun,netavark,aardvark-dns,iptables ;;
+        *)
+            echo "engines.sh: no engine '$name' (docker-SUITE, podman-SUITE)" >&2
+            exit 64
+            ;;
+    esac
+    root=$roots/$name
+    if [ ! -d "$root" ]; then
+        echo "fetching $name"
+        rm -rf "$root.part"
+        mmdebstrap --quiet --variant=minbase --keyring="$DEBIAN_KEYRING" --include="$packages" \
+            "${name#*-}" "$root.part" "$(debian_mirror)" >"$root.log" 2>&1 || {
+            tail -n 20 "$root.log" >&2
+            exit 1
+        }
+        mv "$root.part" "$root"
+    fi
+    echo "--- $name ---"
+    GUESTBAKE_TEST_ENGINE=${name%%-*} GUESTBAKE_TEST_ENGINE_ROOT=$root tests/on-engine.sh || failed="$failed $name"
+done
+if [ -n "$failed" ]; then
+    echo "failed:$failed" >&2
+    exit 1
+fi
