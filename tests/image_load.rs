@@ -122,12 +122,17 @@ async fn every_form_is_loaded_when_the_agent_unpacks() {
 
 #[tokio::test]
 async fn every_form_is_loaded_when_the_engine_unpacks() {
+    if Kind::tested() == Kind::Podman {
+        eprintln!(
+            "left out with Podman: version 4 takes plain archives only, and the agent sends no others"
+        );
+        return;
+    }
     let docker = negotiated(PrivateEngine::shared()).await;
     let knows_zstd = knows_zstd(&docker);
     for form in [Form::DockerArchive, Form::OciLayout, Form::Both] {
         for packing in PACKINGS {
-            // Podman 4 takes zstd around a layer only.
-            if packing == Packing::Zstd && (!knows_zstd || Kind::tested() == Kind::Podman) {
+            if packing == Packing::Zstd && !knows_zstd {
                 continue;
             }
             let image = image(form, packing, Packing::Gzip, "packed");
