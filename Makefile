@@ -4,7 +4,7 @@ AMD64 = target/guestbake-amd64
 ARM64 = target/guestbake-arm64
 CARGO ?= cargo
 
-.PHONY: static arm64 demo demo-failure test fuzz chaos engines lint clean
+.PHONY: static arm64 demo demo-failure test fuzz chaos engines stacks lint clean
 
 # No interpreter, no shared library: it has to start in any guest. Cargo itself knows whether there is something to do.
 # Relocations in their short form and equal functions folded: half a megabyte of 6.
@@ -52,6 +52,10 @@ chaos:
 	$(CARGO) test --locked --test faults -- --ignored --nocapture
 	tests/vm/test.sh --long
 
+# The example stacks of config/, each in a VM of its own.
+stacks:
+	tests/vm/test.sh postfixadmin mosquitto
+
 # The engine tests on the Docker and Podman of other Debian releases than this machine's.
 engines:
 	tests/engines.sh
@@ -61,7 +65,7 @@ lint:
 	$(CARGO) clippy --locked -- -D warnings
 	$(CARGO) clippy --all-targets --locked -- -D warnings -A clippy::disallowed_methods
 	@if command -v shellcheck >/dev/null; then \
-		set -ex; shellcheck -x -P SCRIPTDIR iso/*.sh tests/*.sh tests/vm/*.sh tests/vm/cases/*.sh tests/vm/cases/long/*.sh tests/vm/images/*.sh; \
+		set -ex; shellcheck -x -P SCRIPTDIR iso/*.sh tests/*.sh tests/vm/*.sh tests/vm/cases/*.sh tests/vm/cases/long/*.sh tests/vm/cases/stacks/*.sh tests/vm/images/*.sh; \
 	else \
 		echo "shellcheck is not installed: scripts are not checked"; \
 	fi

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Builds the container images of the demo and of the tests from Debian's packages; no engine is needed.
-#   images.sh [demo] [tools]    ->  target/vm/images-amd64/images.tar.zst, tools.tar
+#   images.sh [demo] [tools] [postfixadmin] [mosquitto]
+#       ->  target/vm/images-amd64/images.tar.zst, tools.tar, postfixadmin.tar.zst, mosquitto.tar.zst
 # Kept, and built again only when something they are made from has changed.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -57,9 +58,18 @@ fi
 for what in "$@"; do
     case $what in
         demo) build demo "$out/images.tar.zst" postgresql-17 valkey-server miniflux busybox-static ;;
+        postfixadmin)
+            # The web server and the set-up of a database that the package asks for are not what it runs with here.
+            build postfixadmin "$out/postfixadmin.tar.zst" mariadb-server-core mariadb-client postfixadmin \
+                dbconfig-no-thanks micro-httpd php8.4-cli php8.4-mysql php8.4-mbstring smarty4 busybox-static
+            ;;
+        mosquitto)
+            build mosquitto "$out/mosquitto.tar.zst" mosquitto mosquitto-clients python3-paho-mqtt python3-minimal \
+                busybox-static
+            ;;
         tools) build tools "$out/tools.tar" busybox-static ;;
         *)
-            echo "images.sh: unknown images '$what' (demo, tools)" >&2
+            echo "images.sh: unknown images '$what' (demo, tools, postfixadmin, mosquitto)" >&2
             exit 64
             ;;
     esac

@@ -3,11 +3,12 @@
 usage: pack.py ROOT IMAGES.json OUT.tar
 
 An image holds the files of the packages it names and the libraries their programs load; a package whose name ends in
-an equals sign and paths gives only these. What every image of the archive needs stands once, in the first layer.
+an equals sign and paths gives only these; "made" names paths that no package owns. What every image of the archive needs stands once, in the first layer.
 Same input, same bytes: names are sorted, times and owners do not come from this machine.
 """
 
 import fnmatch
+import glob
 import hashlib
 import io
 import json
@@ -82,6 +83,19 @@ def libraries(root, names):
             if not os.path.islink(root + path):
                 break
             path = os.path.join(os.path.dirname(path), os.readlink(root + path))
+    return found
+
+
+def made(root, patterns):
+    """What no package owns, maintainer scripts' links among it, and where these lead to."""
+    found = set()
+    for pattern in patterns:
+        for path in glob.glob(root + pattern, recursive=True):
+            name = real(root, path[len(root):].rstrip("/"))
+            found.add(name)
+            while os.path.islink(root + name):
+                name = real(root, os.path.join(os.path.dirname(name), os.readlink(root + name)))
+                found.add(name)
     return found
 
 
@@ -165,6 +179,7 @@ def main():
         names = set(n for n in ALWAYS if os.path.lexists(root + n))
         for package in plan["packages"] + image.get("packages", []):
             names |= files_of(root, package)
+        names |= made(root, image.get("made", []))
         contents[image["name"]] = with_folders(names | libraries(root, names))
     shared = set.intersection(*contents.values())
 
@@ -177,7 +192,8 @@ def main():
     manifest, blobs = [], {}
     for image in plan["images"]:
         layer = Layer()
-        for name in sorted(contents[image["name"]] - shared):
+        own = {*image.get("files", {}), *image.get("folders", {})}
+        for name in sorted(contents[image["name"]] - shared - own):
             layer.copy(root, name)
         for name, source in sorted(image.get("files", {}).items()):
             with open(os.path.join(here, source), "rb") as file:
