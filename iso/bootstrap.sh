@@ -179,7 +179,13 @@ install_program() {
     fi
     source=$mountpoint/guestbake
     if [ ! -e "$source" ]; then
+        names=$(cd "$mountpoint" && echo *)
         umount "$mountpoint"
+        case " $names " in
+            *" guestbak "* | *" GUESTBAK "* | *" build_ar.env "*)
+                fail bundle_corrupt "the names on $device are those of bare ISO 9660 ($names): it has neither Rock Ridge nor Joliet (mkisofs -r -J)"
+                ;;
+        esac
         # An image may have brought the program itself.
         if [ -x "$program" ]; then
             return
@@ -266,6 +272,22 @@ was_cut_off() {
     [ ! -s "$lasting/decided" ] || [ -e "/dev/disk/by-label/$label" ]
 }
 
+# Whether Docker's engine has nothing: no container, no volume, no layer.
+engine_is_empty() {
+    for found in /var/lib/docker/containers/* /var/lib/docker/volumes/*/ /var/lib/docker/image/*/layerdb/sha256/* \
+        /var/lib/containerd/io.containerd.content.v1.content/blobs/*/*; do
+        [ ! -e "$found" ] || return 1
+    done
+}
+
+# After a power cut, layers that the engine takes for good may lack what had not been written yet, and volumes are half
+# made. An engine that had nothing before the first run has nothing again; the program starts it.
+start_over() {
+    [ -e "$lasting/began-empty" ] || return 0
+    timeout -k 5 120 systemctl stop docker.socket docker.service containerd.service 2>/dev/null
+    timeout -k 5 300 rm -rf /var/lib/docker /var/lib/containerd
+}
+
 # Somebody outside of cloud-init's processes, which may all be killed at once, has the last word: once the lock is free,
 # nobody of us is left. The unit has its OnFailure= for that.
 appoint_last_resort() {
@@ -287,11 +309,22 @@ if ! flock -n 9; then
     echo "guestbake is already running" >&2
     exit 0
 fi
+resumed=
 if [ "${1:-}" = resume ]; then
     was_cut_off || exit 0
+    resumed=yes
     shift
 fi
 appoint_last_resort
+if [ -n "$resumed" ]; then
+    start_over
+else
+    mkdir -p "$lasting"
+    rm -f "$lasting/began-empty"
+    ! engine_is_empty || : >"$lasting/began-empty"
+    # Before anything is made that it is to tell of.
+    timeout -k 1 10 sync
+fi
 rm -f "$decided" "$told" "$verdict" "$lasting/decided" "$lasting/verdict"
 mkdir -p "$private"
 chmod 700 "$private"

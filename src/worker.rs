@@ -17,6 +17,7 @@ use crate::guardian::{Control, Run};
 use crate::host::Host;
 use crate::host::power::ThisMachine;
 use crate::host::{notify, oom};
+use crate::mask::Masker;
 use crate::pipeline::{self, Wish};
 use crate::verdict::{Announcer, Lock, Outlets, Progress};
 
@@ -174,8 +175,7 @@ fn events_to(audience: SharedAudience) -> Events {
 /// A panic anywhere ends the worker: the guardian says so, and why.
 fn fail_on_panic(events: Events, audience: SharedAudience) {
     std::panic::set_hook(Box::new(move |panic| {
-        let text = panic.to_string().replace('\n', " ");
-        let text = events.masker.mask(&text);
+        let text = in_one_line(&panic.to_string(), &events.masker);
         eprintln!("{text}");
         if let Ok(mut audience) = audience.try_lock()
             && let Audience::Own(announcer) = &mut *audience
@@ -185,6 +185,11 @@ fn fail_on_panic(events: Events, audience: SharedAudience) {
         }
         std::process::exit(ExitCode::Internal as i32);
     }));
+}
+
+/// Masked before anything else is done to it.
+fn in_one_line(panic: &str, masker: &Masker) -> String {
+    masker.mask(panic).replace('\n', " ")
 }
 
 /// They reach the guardian as well, and it decides; registered handlers that do nothing are the polite way to ignore.
@@ -199,4 +204,20 @@ fn lock(audience: &SharedAudience) -> MutexGuard<'_, Audience> {
     audience
         .lock()
         .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_a_panic_are_masked_and_one_line() {
+        let masker = Masker::default();
+        masker.add(["two\nlines-of-secret".to_owned()]);
+        let words = in_one_line(
+            "panicked at x.rs:1:\ncannot parse two\nlines-of-secret",
+            &masker,
+        );
+        assert_eq!(words, "panicked at x.rs:1: cannot parse ***");
+    }
 }

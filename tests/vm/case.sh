@@ -58,7 +58,7 @@ boot() {
 
 # until_says TEXT: until it stands on the serial line; fails if the VM ends before, or the limit is reached.
 until_says() {
-    until grep -aFq -- "$1" "$dir/serial.log"; do
+    until grep -asFq -- "$1" "$dir/serial.log"; do
         kill -0 "$qemu" 2>/dev/null || return 1
         [ $(($(date +%s) - began)) -lt "$limit" ] || return 1
         sleep 0.2
