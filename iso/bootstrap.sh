@@ -294,7 +294,8 @@ appoint_last_resort() {
     # shellcheck disable=SC2016 # for the inner shell
     grep -q /guestbake.service /proc/self/cgroup ||
         timeout -k 1 10 systemd-run --quiet --collect --unit="guestbake-last-resort-$$" -p DefaultDependencies=no \
-            -p OOMScoreAdjust=-900 sh -c 'flock "$1" true; EXIT_STATUS=KILL exec "$2" last-resort' sh "$run_lock" "$0" 9>&-
+            -p OOMScoreAdjust=-900 --setenv=GUESTBAKE_POWER_OFF="${GUESTBAKE_POWER_OFF:-}" \
+            sh -c 'flock "$1" true; EXIT_STATUS=KILL exec "$2" last-resort' sh "$run_lock" "$0" 9>&-
 }
 
 # cloud-init and systemd may both start it; one run at a time.
@@ -315,6 +316,7 @@ if [ "${1:-}" = resume ]; then
     resumed=yes
     shift
 fi
+rm -f "$decided" "$told" "$verdict"
 appoint_last_resort
 if [ -n "$resumed" ]; then
     start_over
@@ -325,7 +327,7 @@ else
     # Before anything is made that it is to tell of.
     timeout -k 1 10 sync
 fi
-rm -f "$decided" "$told" "$verdict" "$lasting/decided" "$lasting/verdict"
+rm -f "$lasting/decided" "$lasting/verdict"
 mkdir -p "$private"
 chmod 700 "$private"
 mkdir -p "$mountpoint"

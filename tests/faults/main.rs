@@ -314,7 +314,7 @@ faults! {
         a_worker_that_gets_no_memory: failed("killed internal", 70, "wait", &["worker"]),
             processes::worker_without_memory();
     }
-    "the worker hangs", "`[run] timeout` + 90 s" (91): {
+    "the worker hangs", "`[run] timeout` + 90 s" (110): {
         #[ignore = "long: make chaos"]
         a_worker_that_is_stopped: failed("deadline_exceeded", 60, "wait", &["the worker did not end by itself"]),
             processes::stopped_worker();

@@ -17,7 +17,7 @@ fn waiting(name: &str, keys: &str) -> Running {
 }
 
 pub fn stopped_worker() -> Ended {
-    let run = waiting("stopped-worker", "run.timeout = '1s'\n");
+    let run = waiting("stopped-worker", "run.timeout = '20s'\n");
     kill_process(run.worker(), Signal::STOP).unwrap();
     run.end()
 }
