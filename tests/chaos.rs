@@ -18,6 +18,8 @@ const MARKERS: [&str; 3] = [
 ];
 /// Diagnostics of a run that was given up, and stopping its containers.
 const BOUND: Duration = Duration::from_secs(90);
+/// Consoles, log, record and `sync`.
+const MARKERS_TAKE: Duration = Duration::from_millis(30);
 /// An undisturbed run takes about this long.
 const RUN: Duration = Duration::from_millis(1800);
 
@@ -69,7 +71,15 @@ fn every_run_ends_in_exactly_one_marker() {
         );
         let running = Provision::new(&plan).start();
         let guardian = running.guardian();
-        std::thread::sleep(Duration::from_micros(random(RUN.as_micros() as u64)));
+        // Every other time while the markers are written, or around it.
+        let most = if n % 2 == 0 {
+            RUN
+        } else {
+            let decided = running.provision().state_dir().join("decided");
+            support::provision::until("a verdict", || decided.exists().then_some(()));
+            MARKERS_TAKE
+        };
+        std::thread::sleep(Duration::from_micros(random(most.as_micros() as u64)));
         let mut tree = vec![guardian];
         tree.extend(children(guardian));
         let worker = tree.get(1).copied();
