@@ -168,18 +168,17 @@ fn no_input_makes_a_parser_panic_or_hang() {
         let mut random = Random(seed.wrapping_mul(1000) + lane);
         for n in 0..inputs / lanes {
             let input = random.input();
-            let since = Instant::now();
-            let result = catch_unwind(AssertUnwindSafe(|| {
-                parse_as_everything(&input, &environment)
-            }));
+            let parse = || {
+                let since = Instant::now();
+                let parse = AssertUnwindSafe(|| parse_as_everything(&input, &environment));
+                (catch_unwind(parse), since.elapsed())
+            };
+            let (result, took) = parse();
             let shown = || String::from_utf8_lossy(&input).into_owned();
             assert!(result.is_ok(), "panics:\n{:?}\n{}", input, shown());
-            assert!(
-                since.elapsed() < TOO_LONG,
-                "takes {:?}:\n{}",
-                since.elapsed(),
-                shown()
-            );
+            // On a busy machine one attempt may take long, not all of them.
+            let is_slow = took >= TOO_LONG && (0..5).all(|_| parse().1 >= TOO_LONG);
+            assert!(!is_slow, "takes {took:?}:\n{}", shown());
             if lane == 0 && (n + 1) % 500_000 == 0 {
                 println!("{} inputs, {:?}", (n + 1) * lanes, began.elapsed());
             }
