@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use bollard::Docker;
 use bollard::query_parameters::{ImportImageOptions, RemoveImageOptions};
 use futures_util::TryStreamExt;
-use guestbake::images::archive::Archive;
+use guestbake::images::archive::{Archive, Layers};
 use support::engine::PrivateEngine;
 use support::image::{ImageArchive, Packing};
 
@@ -184,7 +184,7 @@ async fn load(docker: &Docker, file: &Path, side: Side) {
     let archive =
         Archive::open("bench", File::open(file).expect("the archive")).expect("an archive");
     let (stream, _) = match side {
-        Side::Agent => archive.stream_unpacked(|_| Ok(None)),
+        Side::Agent => archive.stream_unpacked(Layers::AsTheyAre, |_| Ok(None)),
         Side::Engine => archive.stream_packed(None),
     };
     let options = ImportImageOptions {

@@ -16,7 +16,7 @@ use crate::lines::{LineSplitter, Tail};
 use crate::plan::{Plan, Probe, Service, secrets_among};
 use crate::wait::{Answer, Prober};
 
-/// All of it together; the parts run side by side and have less.
+/// All of it together; the parts run side by side and have less. Each is multiplied by the scene's patience.
 pub const LIMIT: Duration = Duration::from_secs(20);
 const PART_LIMIT: Duration = Duration::from_secs(8);
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
@@ -33,15 +33,18 @@ pub struct Scene<'a> {
     pub engine: Arc<dyn Engine>,
     pub prober: &'a Prober,
     pub vitals: &'a dyn Vitals,
+    /// 1, or more in an emulated guest that has time left.
+    pub patience: f64,
 }
 
 /// Looks at everything and says it; what the fault points at comes last.
 pub async fn dump(scene: &Scene<'_>, fault: Option<&Fault>, events: &Events) {
     events.emit(Event::DiagnosticsStarted);
-    if timeout(LIMIT, look(scene, fault, events)).await.is_err() {
+    let limit = LIMIT.mul_f64(scene.patience);
+    if timeout(limit, look(scene, fault, events)).await.is_err() {
         events.diagnostics(format!(
             "diagnostics were cut off after {}s",
-            LIMIT.as_secs()
+            limit.as_secs()
         ));
     }
 }
@@ -59,7 +62,7 @@ async fn look(scene: &Scene<'_>, fault: Option<&Fault>, events: &Events) {
         names.retain(|name| *name != guilty);
         names.push(guilty);
     }
-    let machine = timeout(PART_LIMIT, scene.vitals.take(&[]));
+    let machine = timeout(PART_LIMIT.mul_f64(scene.patience), scene.vitals.take(&[]));
     let containers = join_all(names.iter().map(|name| container(scene, name, events)));
     let probes = join_all(
         plan.wait
@@ -120,20 +123,22 @@ pub fn show_evidence(fault: Option<&Fault>, events: &Events) {
     }
 }
 
-async fn part(what: &str, work: impl Future<Output = Vec<String>>) -> Vec<String> {
-    match timeout(PART_LIMIT, work).await {
+async fn part(
+    scene: &Scene<'_>,
+    what: &str,
+    work: impl Future<Output = Vec<String>>,
+) -> Vec<String> {
+    let limit = PART_LIMIT.mul_f64(scene.patience);
+    match timeout(limit, work).await {
         Ok(lines) => lines,
-        Err(_) => vec![format!(
-            "{what}: no answer within {}s",
-            PART_LIMIT.as_secs()
-        )],
+        Err(_) => vec![format!("{what}: no answer within {}s", limit.as_secs())],
     }
 }
 
 /// One container's state and its log.
 async fn container(scene: &Scene<'_>, name: &str, events: &Events) -> (Vec<String>, Vec<String>) {
     let engine = &*scene.engine;
-    let state = part(name, async {
+    let state = part(scene, name, async {
         match engine.container(name).await {
             Ok(Some(facts)) => {
                 // Before its log is shown: what the image sets may be secret too.
@@ -153,7 +158,7 @@ async fn container(scene: &Scene<'_>, name: &str, events: &Events) -> (Vec<Strin
             Err(error) => vec![format!("{name}: {error}")],
         }
     });
-    let log = part(name, log_tail(engine, name, LOG_LINES));
+    let log = part(scene, name, log_tail(engine, name, LOG_LINES));
     join(state, log).await
 }
 
@@ -212,9 +217,10 @@ fn describe(name: &str, facts: &ContainerFacts) -> Vec<String> {
 /// One more attempt, with everything that came back.
 async fn probe(scene: &Scene<'_>, service: &Service, events: &Events) -> String {
     let name = &service.name;
+    let limit = PROBE_LIMIT.mul_f64(scene.patience);
     let found = match &service.probe {
         Probe::Http(http) => {
-            let answer = timeout(PROBE_LIMIT, scene.prober.network.http(http)).await;
+            let answer = timeout(limit, scene.prober.network.http(http)).await;
             match answer {
                 Ok(Ok(answer)) => {
                     let headers: Vec<_> = answer
@@ -230,17 +236,17 @@ async fn probe(scene: &Scene<'_>, service: &Service, events: &Events) -> String 
                     )
                 }
                 Ok(Err(why)) => why,
-                Err(_) => format!("no answer within {}s", PROBE_LIMIT.as_secs()),
+                Err(_) => format!("no answer within {}s", limit.as_secs()),
             }
         }
         Probe::Tcp { .. } | Probe::Unix(_) | Probe::Exec { .. } => {
             let nobody = Observer::watch(scene.engine.clone(), Rules::default(), events);
-            let attempt = scene.prober.attempt(service, &nobody, PROBE_LIMIT);
+            let attempt = scene.prober.attempt(service, &nobody, limit);
             // An exec ends its command itself, and needs a moment for it.
-            match timeout(PROBE_LIMIT * 2, attempt).await {
+            match timeout(limit * 2, attempt).await {
                 Ok(Answer::Good) => "good".to_owned(),
                 Ok(Answer::NotYet(why) | Answer::Silence(why) | Answer::Never(why)) => why,
-                Err(_) => format!("no answer within {}s", PROBE_LIMIT.as_secs()),
+                Err(_) => format!("no answer within {}s", limit.as_secs()),
             }
         }
         Probe::Healthy | Probe::Completed | Probe::Up => {

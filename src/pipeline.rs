@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -46,9 +46,31 @@ pub enum Wish {
 /// What is known so far of a run; diagnostics need it whatever stage failed.
 #[derive(Default)]
 pub struct Known {
-    plan: OnceLock<Arc<Plan>>,
+    plan: Mutex<Option<Arc<Plan>>>,
     engine: OnceLock<Arc<dyn Engine>>,
-    limit: OnceLock<Duration>,
+}
+
+impl Known {
+    fn plan(&self) -> Option<Arc<Plan>> {
+        self.plan
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// From here on this is the plan.
+    fn follow(&self, plan: Plan) -> Arc<Plan> {
+        let plan = Arc::new(plan);
+        let mut known = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some(plan.clone());
+        plan
+    }
+
+    /// The whole run's.
+    fn limit(&self) -> Duration {
+        self.plan()
+            .map_or(DEFAULT_RUN_TIMEOUT, |plan| plan.run.timeout)
+    }
 }
 
 /// All stages in order.
@@ -67,11 +89,10 @@ async fn stages(
     let bundle = run
         .stage(Stage::Bundle, bundle::verified(&source, host, events))
         .await?;
-    let plan = run
+    let plans = run
         .stage(Stage::Plan, plan::load(&bundle, outer, events))
         .await?;
-    let plan = &**known.plan.get_or_init(|| Arc::new(plan));
-    let _ = known.limit.set(plan.run.timeout);
+    known.follow(plans.native.clone());
 
     let guest = run
         .stage(
@@ -80,6 +101,7 @@ async fn stages(
         )
         .await?;
     let emulation = guest.emulation.clone();
+    let plan = &*known.follow(plans.for_guest(&emulation, events));
     let engine = run
         .stage(Stage::Engine, engine::reach(guest, plan, host, events))
         .await?;
@@ -136,7 +158,7 @@ pub async fn provision(
             tokio::select! {
                 biased;
                 Some(wish) = wishes.recv() => match wish {
-                    Wish::Diagnose => diagnose(&known, host, None, events).await,
+                    Wish::Diagnose => diagnose(&known, host, None, Duration::ZERO, events).await,
                     Wish::GiveUp(reason, why) => break Err(run.given_up(reason, why)),
                 },
                 result = &mut work => break result,
@@ -159,7 +181,7 @@ pub async fn provision(
                 failure.message()
             ));
             tokio::select! {
-                () = conclude_failed(&known, host, &failure, events) => {}
+                () = conclude_failed(&run, host, &failure) => {}
                 // A second wish to give up: at once.
                 () = second_wish(&mut wishes) => events.line("the rest is left undone: a second signal came"),
             }
@@ -189,14 +211,21 @@ async fn second_wish(wishes: &mut UnboundedReceiver<Wish>) {
     }
 }
 
-async fn conclude_failed(known: &Known, host: &Host, failure: &Failure, events: &Events) {
-    diagnose(known, host, Some(&failure.fault), events).await;
+async fn conclude_failed(run: &Run<'_>, host: &Host, failure: &Failure) {
+    let (known, events) = (run.known, run.events);
+    let left = (run.began + known.limit()).saturating_duration_since(Instant::now());
+    diagnose(known, host, Some(&failure.fault), left, events).await;
     let given_up = matches!(
         failure.fault.reason,
         Reason::Interrupted | Reason::DeadlineExceeded | Reason::Killed
     );
-    if let (true, Some(engine), Some(plan)) = (given_up, known.engine.get(), known.plan.get()) {
-        match timeout(GIVE_UP_LIMIT, containers::stop_all(&**engine, plan, events)).await {
+    if let (true, Some(engine), Some(plan)) = (given_up, known.engine.get(), known.plan()) {
+        match timeout(
+            GIVE_UP_LIMIT,
+            containers::stop_all(&**engine, &plan, events),
+        )
+        .await
+        {
             Ok(Ok(())) => {}
             Ok(Err(fault)) => events.line(format!("{:#}", fault.error)),
             Err(_) => events.line("the containers did not stop in time"),
@@ -204,16 +233,25 @@ async fn conclude_failed(known: &Known, host: &Host, failure: &Failure, events: 
     }
 }
 
-async fn diagnose(known: &Known, host: &Host, fault: Option<&Fault>, events: &Events) {
-    let (Some(plan), Some(engine)) = (known.plan.get(), known.engine.get()) else {
+/// In an emulated guest diagnostics may take longer, by no more than is `left` of the run: whoever waits for its end
+/// allows for the usual limit after it.
+async fn diagnose(
+    known: &Known,
+    host: &Host,
+    fault: Option<&Fault>,
+    left: Duration,
+    events: &Events,
+) {
+    let (Some(plan), Some(engine)) = (known.plan(), known.engine.get()) else {
         diagnose::show_evidence(fault, events);
         return;
     };
     let scene = diagnose::Scene {
-        plan,
+        plan: &plan,
         engine: engine.clone(),
         prober: &Prober::new(engine, host),
         vitals: &*host.vitals,
+        patience: (1.0 + left.div_duration_f64(diagnose::LIMIT)).min(plan.slowness),
     };
     diagnose::dump(&scene, fault, events).await;
 }
@@ -264,7 +302,7 @@ impl<'a> Run<'a> {
         self.current.set(stage);
         self.events.emit(Event::StageStarted { stage });
         let since = Instant::now();
-        let limit = *self.known.limit.get().unwrap_or(&DEFAULT_RUN_TIMEOUT);
+        let limit = self.known.limit();
         self.since.set(since);
         let result = tokio::select! {
             biased;

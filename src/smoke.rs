@@ -87,6 +87,7 @@ async fn run(
         services: &test.checks,
         budget,
         heartbeat: plan.wait.heartbeat,
+        slowness: plan.slowness,
         observer: &observer,
         prober,
         events,

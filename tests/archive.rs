@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt};
 use guestbake::failure::{Fault, Reason};
-use guestbake::images::archive::{Archive, ArchiveStream, Compression};
+use guestbake::images::archive::{Archive, ArchiveStream, Compression, Layers};
 use support::image::{Form, ImageArchive, Packing, layer, pack};
 
 const FORMS: [Form; 3] = [Form::DockerArchive, Form::OciLayout, Form::Both];
@@ -171,7 +171,7 @@ async fn a_truncated_archive_is_refused_wherever_it_ends() {
                 let truncated = open(&whole[..length]);
                 let fault = truncated.contents().unwrap_err();
                 assert_load_fault(&fault, &["byte"]);
-                let (stream, transfer) = truncated.stream_unpacked(|_| Ok(None));
+                let (stream, transfer) = truncated.stream_unpacked(Layers::AsTheyAre, |_| Ok(None));
                 let error = collect(stream).await.unwrap_err().to_string();
                 assert!(error.contains("img.tgz"), "{error}");
                 assert_load_fault(&transfer.take_outcome().unwrap().unwrap_err(), &["byte"]);
@@ -194,7 +194,8 @@ async fn a_wrong_checksum_at_the_end_is_an_error() {
         bytes[checksum] ^= 1;
         assert_load_fault(&open(&bytes).contents().unwrap_err(), &["is corrupt"]);
         for manifest in [None, Some(vec![0; 512])] {
-            let (stream, transfer) = open(&bytes).stream_unpacked(|_| Ok(manifest));
+            let (stream, transfer) =
+                open(&bytes).stream_unpacked(Layers::AsTheyAre, |_| Ok(manifest));
             assert!(collect(stream).await.is_err());
             assert_load_fault(
                 &transfer.take_outcome().unwrap().unwrap_err(),
@@ -217,7 +218,7 @@ async fn what_unpacks_to_more_than_there_is_room_for_is_an_error() {
             &archive.contents().unwrap_err(),
             &["unpacks to more than 1048576 bytes"],
         );
-        let (stream, _) = archive.stream_unpacked(|_| Ok(None));
+        let (stream, _) = archive.stream_unpacked(Layers::AsTheyAre, |_| Ok(None));
         assert!(collect(stream).await.is_err());
     }
 }
@@ -244,7 +245,7 @@ async fn the_streams_carry_the_file_or_the_tar_inside() {
             assert!(collect(stream).await.unwrap() == packed);
             assert!(transfer.take_outcome().unwrap().unwrap().is_none());
 
-            let (stream, transfer) = open(&packed).stream_unpacked(|_| Ok(None));
+            let (stream, transfer) = open(&packed).stream_unpacked(Layers::AsTheyAre, |_| Ok(None));
             assert!(collect(stream).await.unwrap() == tar);
             let progress = transfer.progress();
             assert_eq!(
@@ -278,8 +279,9 @@ async fn an_oci_layout_gets_the_manifest_that_engines_read() {
             .docker_manifest("amd64")
             .unwrap();
 
-        let (stream, _) =
-            open(&image.bytes()).stream_unpacked(|contents| Ok(contents.docker_manifest("amd64")));
+        let (stream, _) = open(&image.bytes()).stream_unpacked(Layers::AsTheyAre, |contents| {
+            Ok(contents.docker_manifest("amd64"))
+        });
         let sent = collect(stream).await.unwrap();
         assert!(sent.ends_with(&[0; 1024]));
         let mut after = entries(&sent);
@@ -299,13 +301,14 @@ async fn an_oci_layout_gets_the_manifest_that_engines_read() {
 
 #[tokio::test]
 async fn the_caller_can_refuse_what_the_archive_holds() {
-    let (stream, transfer) = open(&image().bytes()).stream_unpacked(|contents| {
-        let architecture = &contents.images[0].architecture;
-        Err(Fault::new(
-            Reason::WrongArchitecture,
-            format!("for {architecture}, this guest is another"),
-        ))
-    });
+    let (stream, transfer) =
+        open(&image().bytes()).stream_unpacked(Layers::AsTheyAre, |contents| {
+            let architecture = &contents.images[0].architecture;
+            Err(Fault::new(
+                Reason::WrongArchitecture,
+                format!("for {architecture}, this guest is another"),
+            ))
+        });
     assert!(collect(stream).await.is_err());
     let fault = transfer.take_outcome().unwrap().unwrap_err();
     assert_eq!(fault.reason, Reason::WrongArchitecture);

@@ -130,9 +130,12 @@ fn parse_as_everything(input: &[u8], environment: &Environment) {
         name: "fuzz.toml",
         bytes: input,
     };
-    if let Ok(plan) = plan::parse(&source, &NoFiles, environment) {
-        plan.effective();
-        plan.secrets();
+    if let Ok(plans) = plan::parse(&source, &NoFiles, environment) {
+        for plan in [&plans.native, &plans.emulated] {
+            plan.effective();
+            plan.secrets();
+        }
+        plans.differences(&plans.emulated);
     }
     let _ = env_file::parse(input, environment);
     let text = String::from_utf8_lossy(input);

@@ -8,7 +8,7 @@ use bollard::Docker;
 use bollard::query_parameters::ImportImageOptions;
 use futures_util::TryStreamExt;
 use guestbake::failure::{Fault, Reason};
-use guestbake::images::archive::{Archive, ArchiveStream};
+use guestbake::images::archive::{Archive, ArchiveStream, Layers};
 use support::engine::{EngineOptions, Kind, PrivateEngine};
 use support::image::{Form, ImageArchive, Packing, host_architecture, layer};
 
@@ -99,7 +99,9 @@ async fn every_form_is_loaded_when_the_agent_unpacks() {
                     layer_packing == Packing::Zstd && form != Form::DockerArchive && !knows_zstd;
                 let image = image(form, packing, layer_packing, "unpacked");
                 let (stream, transfer) = archive(&image.bytes())
-                    .stream_unpacked(|contents| Ok(contents.docker_manifest(host_architecture())));
+                    .stream_unpacked(Layers::AsTheyAre, |contents| {
+                        Ok(contents.docker_manifest(host_architecture()))
+                    });
                 let said = load(&docker, stream).await;
                 let contents = transfer.take_outcome().unwrap().unwrap().unwrap();
                 assert_eq!(
@@ -118,6 +120,84 @@ async fn every_form_is_loaded_when_the_agent_unpacks() {
             }
         }
     }
+}
+
+/// What `bundle.sh` makes of an archive is the same image to every engine; to those without zstd it is sent unpacked.
+#[tokio::test]
+async fn an_archive_packed_for_a_bundle_is_the_same_image() {
+    let docker = negotiated(PrivateEngine::shared()).await;
+    let layers = match docker.client_version().minor_version < 42 {
+        true => Layers::WithoutZstd,
+        false => Layers::AsTheyAre,
+    };
+    let directory = tempfile::tempdir().unwrap();
+    for form in [Form::DockerArchive, Form::Both] {
+        for packing in PACKINGS {
+            for layer_packing in PACKINGS {
+                let image = image(form, packing, layer_packing, "repacked");
+                let out = directory.path().join("packed.tar");
+                let said = pack(&image, &out);
+                assert!(said.status.success(), "{said:?}");
+                let packed = Archive::open("packed", File::open(&out).unwrap()).unwrap();
+                let contents = packed.contents().unwrap();
+                assert!(contents.images[0].zstd_layers);
+                // One that was packed before is only copied, and need not say its size.
+                if layers == Layers::WithoutZstd && is_zstd(&image) {
+                    continue;
+                }
+                let (stream, transfer) = packed.stream_unpacked(layers, |_| Ok(None));
+                let said = load(&docker, stream).await;
+                transfer.take_outcome().unwrap().unwrap();
+                assert!(
+                    said.as_ref().is_ok_and(|said| said.contains(&image.tag)),
+                    "{said:?}"
+                );
+                assert_loaded(&docker, &image).await;
+            }
+        }
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+fn pack(image: &ImageArchive, out: &std::path::Path) -> std::process::Output {
+    let from = tempfile::NamedTempFile::new().unwrap();
+    image.write(from.path());
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/iso/pack.py");
+    let mut python = std::process::Command::new("python3");
+    let packed = python.arg(script).arg(from.path()).arg(out).output();
+    packed.unwrap()
+}
+
+fn is_zstd(image: &ImageArchive) -> bool {
+    image.layer_packing == Packing::Zstd && image.form != Form::DockerArchive
+}
+
+#[test]
+fn an_oci_layout_is_not_packed_anew() {
+    let image = image(Form::OciLayout, Packing::Gzip, Packing::Gzip, "oci");
+    let out = tempfile::NamedTempFile::new().unwrap();
+    let said = pack(&image, out.path());
+    let error = String::from_utf8_lossy(&said.stderr);
+    assert!(
+        !said.status.success() && error.contains("OCI layout"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_broken_layer_does_not_pass_for_a_whole_one() {
+    let image = image(Form::DockerArchive, Packing::Plain, Packing::Plain, "cut");
+    let out = tempfile::NamedTempFile::new().unwrap();
+    assert!(pack(&image, out.path()).status.success());
+    let mut bytes = std::fs::read(out.path()).unwrap();
+    // The head of the first layer's first block; the length in the frame stays as it was.
+    let magic = [0x28, 0xb5, 0x2f, 0xfd];
+    let frame = bytes.windows(4).position(|window| window == magic).unwrap();
+    bytes[frame + 6..frame + 20].fill(0xff);
+    let (stream, transfer) = archive(&bytes).stream_unpacked(Layers::WithoutZstd, |_| Ok(None));
+    let sent: Result<Vec<_>, _> = stream.try_collect().await;
+    assert!(sent.is_err());
+    assert!(transfer.take_outcome().unwrap().is_err());
 }
 
 #[tokio::test]
@@ -155,7 +235,8 @@ async fn the_engine_s_own_error_comes_through() {
         wrong_layer_digest: true,
         ..image(Form::DockerArchive, Packing::Gzip, Packing::Plain, "wrong")
     };
-    let (stream, transfer) = archive(&image.bytes()).stream_unpacked(|_| Ok(None));
+    let (stream, transfer) =
+        archive(&image.bytes()).stream_unpacked(Layers::AsTheyAre, |_| Ok(None));
     let error = load(&docker, stream).await.unwrap_err().to_string();
     // The second is containerd's, the third Podman's.
     let expected = [
@@ -178,7 +259,7 @@ async fn a_full_data_root_comes_through() {
     });
     let docker = negotiated(&engine).await;
     let image = ImageArchive::new("big:latest", vec![layer(&[("big", &[7; 32 << 20])])]);
-    let (stream, _) = archive(&image.bytes()).stream_unpacked(|_| Ok(None));
+    let (stream, _) = archive(&image.bytes()).stream_unpacked(Layers::AsTheyAre, |_| Ok(None));
     let error = load(&docker, stream).await.unwrap_err().to_string();
     assert!(error.contains("no space left on device"), "{error}");
 }
@@ -193,7 +274,8 @@ async fn a_broken_or_refused_archive_leaves_no_image_and_its_own_error() {
         "truncated",
     );
     image.truncated_to = Some(image.bytes().len() - 20);
-    let (stream, transfer) = archive(&image.bytes()).stream_unpacked(|_| Ok(None));
+    let (stream, transfer) =
+        archive(&image.bytes()).stream_unpacked(Layers::AsTheyAre, |_| Ok(None));
     load(&docker, stream).await.unwrap_err();
     let fault = transfer.take_outcome().unwrap().unwrap_err();
     assert!(
@@ -205,8 +287,9 @@ async fn a_broken_or_refused_archive_leaves_no_image_and_its_own_error() {
 
     image.truncated_to = None;
     image.architecture = "s390x".to_owned();
-    let (stream, transfer) = archive(&image.bytes())
-        .stream_unpacked(|_| Err(Fault::new(Reason::WrongArchitecture, "not for this guest")));
+    let (stream, transfer) = archive(&image.bytes()).stream_unpacked(Layers::AsTheyAre, |_| {
+        Err(Fault::new(Reason::WrongArchitecture, "not for this guest"))
+    });
     load(&docker, stream).await.unwrap_err();
     let fault = transfer.take_outcome().unwrap().unwrap_err();
     assert_eq!(fault.reason, Reason::WrongArchitecture);

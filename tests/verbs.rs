@@ -38,6 +38,24 @@ fn check_prints_the_effective_plan_which_is_a_plan_again() {
 }
 
 #[test]
+fn check_shows_the_plan_of_an_emulated_guest_too() {
+    let plan = idle("checked")
+        + "[wait]\ntimeout = '1m'\n[emulation.containers.checked]\nenvironment = { SLOW = '1' }\n";
+    let native = assert_code(&Provision::new(&plan).verb("check"), 0);
+    assert!(native.contains("timeout = \"1m\""), "{native}");
+    assert!(!native.contains("SLOW"), "{native}");
+    let emulated = Provision::new(&plan).args(["--accel", "tcg"]).verb("check");
+    let emulated = assert_code(&emulated, 0);
+    for part in [
+        "# limits under emulation: wait 60s → 300s",
+        "timeout = \"5m\"",
+        "SLOW = \"1\"",
+    ] {
+        assert!(emulated.contains(part), "no {part}:\n{emulated}");
+    }
+}
+
+#[test]
 fn check_touches_nothing() {
     let engine = PrivateEngine::start();
     let provision = Provision::on(&engine, &idle("untouched")).file("note", "as it was");

@@ -160,6 +160,7 @@ async fn wait_meanwhile(
             total: budget,
         },
         heartbeat: HEARTBEAT,
+        slowness: 1.0,
         observer: &observer,
         prober: &prober,
         events: &events,

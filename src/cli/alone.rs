@@ -8,11 +8,11 @@ use crate::containers::{self, CreatedContainers};
 use crate::engine::{self, RunningEngine};
 use crate::event::{Event, Events};
 use crate::failure::{ExitCode, Fault, Reason};
-use crate::guest::Emulation;
+use crate::guest::{Accel, Emulation};
 use crate::host::Host;
 use crate::migrate::{self, Migrated};
 use crate::pipeline::Request;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Emulated, Plan, Plans};
 use crate::wait::{self, Prober, ReadyServices};
 use crate::{bundle, diagnose as diagnostics, guest, smoke as smoke_test};
 
@@ -20,7 +20,20 @@ pub fn check(request: &Request) -> ExitCode {
     alone(request, async |host, _| {
         // The plan goes to standard output and nothing else does: it can be written to a file and used.
         let silent = Events::new(|_| ());
-        let (_bundle, plan) = opened(request, host, &silent).await?;
+        let (bundle, plans) = opened(request, host, &silent).await?;
+        // What is asked for, then what the bundle says of its guest; this machine need not be that guest.
+        let said = request.accel.as_deref().or(bundle.build().accel.as_deref());
+        let emulated = match said.and_then(Accel::declared) {
+            Some(Accel::Tcg) => Emulated::Everything,
+            _ => Emulated::Nothing,
+        };
+        let plan = plans.settled(&emulated);
+        match emulated {
+            Emulated::Nothing if plans.is_stated => {
+                say("# as it holds natively; --accel tcg shows what [emulation] makes of it");
+            }
+            _ => (plans.differences(&plan).iter()).for_each(|line| say(&format!("# {line}"))),
+        }
         say(plan.effective().trim_end());
         Ok(())
     })
@@ -72,6 +85,7 @@ pub fn diagnose(request: &Request) -> ExitCode {
             engine: found.running.engine,
             prober: &found.prober,
             vitals: &*host.vitals,
+            patience: found.plan.slowness,
         };
         diagnostics::dump(&scene, None, events).await;
         Ok(())
@@ -88,8 +102,9 @@ struct Found {
 
 impl Found {
     async fn look(request: &Request, host: &Host, events: &Events) -> Result<Self, Fault> {
-        let (bundle, plan) = opened(request, host, events).await?;
+        let (bundle, plans) = opened(request, host, events).await?;
         let guest = guest::examined(&bundle, request.accel.as_deref(), host, events).await?;
+        let plan = plans.for_guest(&guest.emulation, events);
         let emulation = guest.emulation.clone();
         let running = engine::reach(guest, &plan, host, events).await?;
         let prober = Prober::new(&running.engine, host);
@@ -106,11 +121,11 @@ impl Found {
     }
 }
 
-async fn opened(request: &Request, host: &Host, events: &Events) -> Result<(Bundle, Plan), Fault> {
+async fn opened(request: &Request, host: &Host, events: &Events) -> Result<(Bundle, Plans), Fault> {
     let outer = plan::outer(request)?;
     let bundle = bundle::verified(&outer.bundle_source(request), host, events).await?;
-    let plan = plan::load(&bundle, outer, events).await?;
-    Ok((bundle, plan))
+    let plans = plan::load(&bundle, outer, events).await?;
+    Ok((bundle, plans))
 }
 
 fn alone<F>(request: &Request, work: F) -> ExitCode

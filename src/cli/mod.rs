@@ -49,7 +49,7 @@ enum Verb {
     Run(RunArgs),
     /// Validate bundle and plan, touch nothing, print the effective plan with secrets masked
     #[command(args_override_self = true)]
-    Check(BundleArgs),
+    Check(CheckArgs),
     /// Wait for the plan's services, against what is running now
     #[command(args_override_self = true)]
     Wait(StageArgs),
@@ -86,6 +86,15 @@ struct BundleArgs {
     /// The plan [default: guestbake.toml in the bundle, then /etc/guestbake/guestbake.toml]
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    bundle: BundleArgs,
+    /// Print the plan as it holds where this runs the guest: tcg, or kvm, hvf, … [default: the bundle's word, else native]
+    #[arg(long, value_name = "NAME")]
+    accel: Option<String>,
 }
 
 #[derive(Args)]
@@ -239,6 +248,15 @@ impl BundleArgs {
             bundle: self.bundle,
             plan: self.plan,
             ..Request::default()
+        }
+    }
+}
+
+impl CheckArgs {
+    fn into_request(self) -> Request {
+        Request {
+            accel: self.accel,
+            ..self.bundle.into_request()
         }
     }
 }

@@ -7,6 +7,7 @@
 mod compression;
 mod contents;
 mod oci;
+mod plain_layers;
 mod reading;
 mod stream;
 mod walk;
@@ -19,7 +20,7 @@ use anyhow::Context;
 pub use compression::Compression;
 pub use contents::{ArchivedImage, Contents};
 pub use reading::Progress;
-pub use stream::{ArchiveStream, Transfer};
+pub use stream::{ArchiveStream, Layers, Transfer};
 
 use crate::failure::{Because, Fault, Reason};
 use reading::{PackedReader, UnpackedReader};

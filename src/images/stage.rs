@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout_at};
 
-use super::archive::{Archive, ArchivedImage, Contents, Progress, Transfer};
+use super::archive::{Archive, ArchivedImage, Contents, Layers, Progress, Transfer};
 use crate::bundle::Bundle;
 use crate::engine::RunningEngine;
 use crate::event::{Event, Events};
@@ -22,6 +22,8 @@ use crate::wait::seconds;
 
 /// Opening an archive and reading its first block.
 const OPEN_LIMIT: Duration = Duration::from_secs(60);
+/// The first API whose engines unpack layers packed with zstd.
+const ZSTD_API: (usize, usize) = (1, 42);
 /// The engine keeps a temporary copy beside the unpacked layers while it loads.
 const SPACE_FACTOR: u64 = 2;
 /// Between two events that say how far the loading is.
@@ -228,7 +230,11 @@ impl Loading<'_> {
     async fn transfer(&self, archive: Archive, since: Instant) -> Result<(), Fault> {
         let name = archive.name().to_owned();
         let arch = self.engine.guest.arch.as_str();
-        let (stream, transfer) = archive.stream_unpacked(move |contents| {
+        let layers = match self.engine.version.api < ZSTD_API {
+            true => Layers::WithoutZstd,
+            false => Layers::AsTheyAre,
+        };
+        let (stream, transfer) = archive.stream_unpacked(layers, move |contents| {
             check_architecture(contents, arch)?;
             Ok(contents.docker_manifest(arch))
         });

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{BundleFiles, DEFAULT_BUNDLE_TIMEOUT, DEFAULT_LABEL, Environment, Plan, Source};
+use super::{BundleFiles, DEFAULT_BUNDLE_TIMEOUT, DEFAULT_LABEL, Environment, Plan, Plans, Source};
 use crate::bundle::{self, Bundle, Files};
 use crate::event::{Event, Events};
 use crate::failure::{Because, Fault, Reason};
@@ -82,7 +82,7 @@ impl OuterPlan {
 ///
 /// # Errors
 /// `plan_invalid`, with everything that is wrong as evidence.
-pub async fn load(bundle: &Bundle, outer: OuterPlan, events: &Events) -> Result<Plan, Fault> {
+pub async fn load(bundle: &Bundle, outer: OuterPlan, events: &Events) -> Result<Plans, Fault> {
     let files = bundle.files().clone();
     let mut environment: Vec<(String, String)> = std::env::vars().collect();
     let variables = bundle.build().variables.iter();
@@ -90,28 +90,35 @@ pub async fn load(bundle: &Bundle, outer: OuterPlan, events: &Events) -> Result<
         0..0,
         variables.map(|(name, value)| (name.clone(), value.clone())),
     );
-    let plan = bounded(READ_LIMIT, "reading the plan", move || {
+    let plans = bounded(READ_LIMIT, "reading the plan", move || {
         Ok(parse(&files, outer, environment))
     })
     .await
     .because(Reason::BundleCorrupt)??;
-    events.masker.publish(plan.names());
-    events.masker.add(plan.secrets());
-    for note in &plan.notes {
+    for plan in [&plans.native, &plans.emulated] {
+        events.masker.publish(plan.names());
+        events.masker.add(plan.secrets());
+    }
+    for note in &plans.native.notes {
         events.line(format!("note: {note}"));
     }
+    announce(&plans.native, events);
+    Ok(plans)
+}
+
+/// What holds for the run as a whole.
+pub fn announce(plan: &Plan, events: &Events) {
     events.emit(Event::Plan {
         power_off: plan.finish.power_off,
         run_timeout_s: plan.run.timeout.as_secs_f64(),
     });
-    Ok(plan)
 }
 
 fn parse(
     files: &Files,
     outer: OuterPlan,
     environment: Vec<(String, String)>,
-) -> Result<Plan, Fault> {
+) -> Result<Plans, Fault> {
     let (name, bytes) = match outer.text {
         Some(text) if outer.asked_for || !files.exists(FILE) => text,
         _ => match files.read(FILE) {

@@ -1,18 +1,21 @@
 //! The plan: the text of `guestbake.toml` and the bundle's env files become values that refer only to what exists.
 //!
-//! bytes → `document` → `raw` (mirrors the file) → `resolve` (references, defaults) → [`Plan`]. What is wrong on the way
-//! is collected, not thrown, so that one run shows every error.
+//! bytes → `document` → `raw` (mirrors the file) → `resolve` (references, defaults) → [`Plan`]; and the same once more for
+//! the document that `emulation` makes. What is wrong on the way is collected, not thrown, so that one run shows every
+//! error.
 
 mod compose;
 mod debug;
 mod document;
 mod effective;
+mod emulation;
 pub mod env_file;
 mod error;
 mod load;
 mod model;
 mod networks;
 mod node;
+mod plans;
 mod raw;
 mod reader;
 mod resolve;
@@ -28,8 +31,9 @@ use std::collections::BTreeMap;
 use std::io;
 
 pub use error::{PlanError, PlanErrors};
-pub use load::{FILE, OuterPlan, load, outer};
+pub use load::{FILE, OuterPlan, announce, load, outer};
 pub use model::*;
+pub use plans::{Emulated, Plans};
 pub use secrets::{is_secret_name, mask_url_passwords, secrets_among};
 
 /// The variable with which a host overrides `wait.timeout`, in whole seconds.
@@ -71,7 +75,7 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
     }
 }
 
-/// The validated plan, or everything that is wrong with it.
+/// The validated plan in both its forms, or everything that is wrong with them.
 ///
 /// # Errors
 /// Each with file, line, column and key; those of env files with their names and lines.
@@ -79,20 +83,25 @@ pub fn parse(
     source: &Source<'_>,
     files: &dyn BundleFiles,
     environment: &Environment,
-) -> Result<Plan, PlanErrors> {
+) -> Result<Plans, PlanErrors> {
     let text = document::text(source.name, source.bytes)?;
     let findings = error::Findings::new(source.name, text);
-    let plan = document::parse(text, &findings).map(|document| {
-        let raw = compose::joined(
-            raw::read(&document, &findings),
-            &findings,
-            files,
-            environment,
-        );
-        resolve::resolve(raw, &findings, files, environment)
+    let plans = document::parse(text, &findings).map(|document| {
+        let overlay = emulation::read(&document, &findings);
+        let emulated = emulation::emulated(&document, &overlay);
+        let plan = |document| {
+            let raw = raw::read(document, &findings);
+            let raw = compose::joined(raw, &findings, files, environment);
+            resolve::resolve(raw, &findings, files, environment)
+        };
+        Plans::new(plan(&document), plan(&emulated), overlay)
     });
-    let notes = findings.take_notes();
+    let mut notes = findings.take_notes();
+    // Both forms have been read.
+    notes.sort();
+    notes.dedup();
     findings.finish()?;
-    let plan = plan.expect("where there is no document there are findings");
-    Ok(Plan { notes, ..plan })
+    let mut plans = plans.expect("where there is no document there are findings");
+    plans.native.notes = notes;
+    Ok(plans)
 }

@@ -32,6 +32,9 @@ pub const DEFAULT_STOP_GRACE_PERIOD: Duration = Duration::from_secs(10);
 /// How long the engine may take to answer its first request after it was started.
 pub const DEFAULT_ENGINE_TIMEOUT: Duration = Duration::from_secs(180);
 
+/// How many times slower than native an emulated guest is: 4 to 5 in a distribution's rebuild of all its packages.
+pub const DEFAULT_EMULATION_FACTOR: f64 = 5.0;
+
 /// A whole plan.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -51,6 +54,9 @@ pub struct Plan {
     pub finish: Finish,
     /// What is no error and still worth a line.
     pub notes: Vec<String>,
+    /// How many times slower than native everything is taken to be: 1, or the emulation's factor. The limits above have
+    /// it in them; this is for those that no plan sets.
+    pub slowness: f64,
 }
 
 /// A file or folder of the guest that is made before the containers are.

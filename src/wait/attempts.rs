@@ -26,8 +26,11 @@ const ATTEMPT_FRACTION: u32 = 5;
 /// An attempt that the budget's end cuts off sooner says nothing about the service.
 const TELLING: Duration = Duration::from_secs(1);
 
-fn pause(waited: Duration, probe: &Probe, attempt_took: Duration) -> Duration {
-    let grown = (waited / PAUSE_FRACTION).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+/// An emulated guest has its shortest pause and its first limits stretched; what is a share of the time waited grows with
+/// the guest's slowness by itself.
+fn pause(waited: Duration, probe: &Probe, attempt_took: Duration, slowness: f64) -> Duration {
+    let shortest = SHORTEST_PAUSE.mul_f64(slowness).min(LONGEST_PAUSE);
+    let grown = (waited / PAUSE_FRACTION).clamp(shortest, LONGEST_PAUSE);
     match probe {
         Probe::Exec { .. } => grown
             .max(attempt_took * EXEC_PAUSE_FACTOR)
@@ -36,10 +39,10 @@ fn pause(waited: Duration, probe: &Probe, attempt_took: Duration) -> Duration {
     }
 }
 
-fn attempt_limit(waited: Duration, service: &Service) -> Duration {
-    service
-        .attempt_timeout
-        .unwrap_or_else(|| (waited / ATTEMPT_FRACTION).max(SHORTEST_ATTEMPT_LIMIT))
+fn attempt_limit(waited: Duration, service: &Service, slowness: f64) -> Duration {
+    let shortest = SHORTEST_ATTEMPT_LIMIT.mul_f64(slowness);
+    let limit = service.attempt_timeout;
+    limit.unwrap_or_else(|| (waited / ATTEMPT_FRACTION).max(shortest))
 }
 
 impl Group<'_> {
@@ -57,7 +60,8 @@ impl Group<'_> {
         loop {
             let began = Instant::now();
             let left = self.budget.end().saturating_duration_since(began);
-            let limit = attempt_limit(self.budget.since.elapsed(), service).min(left);
+            let limit =
+                attempt_limit(self.budget.since.elapsed(), service, self.slowness).min(left);
             let cut_short = limit == left && left < TELLING;
             progress.borrow_mut().attempts += 1;
             let attempt = self.prober.attempt(service, self.observer, limit);
@@ -90,6 +94,7 @@ impl Group<'_> {
                 self.budget.since.elapsed(),
                 &service.probe,
                 began.elapsed(),
+                self.slowness,
             ))
             .await;
         }
@@ -125,7 +130,7 @@ mod tests {
         let mut waited = Duration::ZERO;
         let mut attempts = 0;
         while waited < Duration::from_secs(500) {
-            let pause = pause(waited, &TCP, Duration::ZERO);
+            let pause = pause(waited, &TCP, Duration::ZERO, 1.0);
             assert!(
                 pause <= (waited / 50).max(SHORTEST_PAUSE),
                 "{pause:?} after {waited:?}"
@@ -144,7 +149,7 @@ mod tests {
             fatal_exit_codes: vec![],
         };
         let took = Duration::from_secs(1);
-        assert_eq!(pause(Duration::from_secs(3), &probe, took), took * 4);
+        assert_eq!(pause(Duration::from_secs(3), &probe, took, 1.0), took * 4);
     }
 
     #[test]
@@ -158,16 +163,21 @@ mod tests {
             attempt_timeout: None,
         };
         assert_eq!(
-            attempt_limit(Duration::ZERO, &service),
+            attempt_limit(Duration::ZERO, &service, 1.0),
             Duration::from_secs(5)
         );
         assert_eq!(
-            attempt_limit(Duration::from_secs(300), &service),
+            attempt_limit(Duration::from_secs(300), &service, 1.0),
             Duration::from_secs(60)
+        );
+        assert_eq!(
+            attempt_limit(Duration::ZERO, &service, 5.0),
+            Duration::from_secs(25),
+            "an emulated guest gets more from the start"
         );
         service.attempt_timeout = Some(Duration::from_secs(2));
         assert_eq!(
-            attempt_limit(Duration::from_secs(300), &service),
+            attempt_limit(Duration::from_secs(300), &service, 1.0),
             Duration::from_secs(2)
         );
     }

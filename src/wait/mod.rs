@@ -51,6 +51,7 @@ pub async fn until_ready(
         services: &plan.wait.services,
         budget,
         heartbeat: plan.wait.heartbeat,
+        slowness: plan.slowness,
         observer: &created.observer,
         prober,
         events,
@@ -81,6 +82,8 @@ pub struct Group<'a> {
     pub services: &'a [Service],
     pub budget: Budget,
     pub heartbeat: Duration,
+    /// The plan's.
+    pub slowness: f64,
     pub observer: &'a Observer,
     pub prober: &'a Prober,
     pub events: &'a Events,

@@ -125,17 +125,30 @@ pub fn gzip_size(trailer: u32, length: u64) -> u64 {
 }
 
 /// A reader of the unpacked bytes.
-pub fn unpack<'a, R: Read + Send + 'a>(
-    compression: Compression,
-    file: R,
-) -> io::Result<Box<dyn Read + Send + 'a>> {
+pub enum Unpacker<R: Read> {
+    Plain(BufReader<R>),
+    Gzip(Box<flate2::bufread::MultiGzDecoder<BufReader<R>>>),
+    Zstd(zstd::stream::read::Decoder<'static, BufReader<R>>),
+}
+
+impl<R: Read> Read for Unpacker<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Unpacker::Plain(plain) => plain.read(buffer),
+            Unpacker::Gzip(gzip) => gzip.read(buffer),
+            Unpacker::Zstd(zstd) => zstd.read(buffer),
+        }
+    }
+}
+
+/// Both decoders read all members, respectively frames, of a file.
+pub fn unpack<R: Read>(compression: Compression, file: R) -> io::Result<Unpacker<R>> {
     const BUFFER: usize = 256 * 1024;
     let file = BufReader::with_capacity(BUFFER, file);
     Ok(match compression {
-        Compression::Plain => Box::new(file),
-        // Both read all members, respectively frames, of a file.
-        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
-        Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(file)?),
+        Compression::Plain => Unpacker::Plain(file),
+        Compression::Gzip => Unpacker::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(file))),
+        Compression::Zstd => Unpacker::Zstd(zstd::stream::read::Decoder::with_buffer(file)?),
     })
 }
 

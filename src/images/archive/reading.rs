@@ -90,7 +90,7 @@ impl UnpackedReader {
     pub fn new(packed: PackedReader, compression: Compression, limit: u64) -> io::Result<Self> {
         let progress = packed.progress.clone();
         Ok(UnpackedReader {
-            inner: compression::unpack(compression, packed)?,
+            inner: Box::new(compression::unpack(compression, packed)?),
             compression,
             progress,
             unpacked: 0,

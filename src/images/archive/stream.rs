@@ -27,6 +27,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
+use super::plain_layers::PlainLayers;
 use super::reading::{PackedReader, Progress, UnpackedReader};
 use super::{Archive, Contents, compression, walk};
 use crate::failure::{Because, Fault, Reason};
@@ -80,6 +81,14 @@ impl Transfer {
     }
 }
 
+/// What becomes of the layers inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layers {
+    AsTheyAre,
+    /// For engines before API 1.42, which know no zstd.
+    WithoutZstd,
+}
+
 impl Archive {
     /// The file as it is, to be unpacked by the engine: what the benchmark compares with. `manifest`, of [`Contents::docker_manifest`], goes before it, packed the same way.
     pub fn stream_packed(self, manifest: Option<Vec<u8>>) -> (ArchiveStream, Transfer) {
@@ -96,13 +105,17 @@ impl Archive {
 
     /// The tar file inside. `check` sees what the archive holds before the engine has got the last of it: its error
     /// ends the stream with an error, its tar entry, of [`Contents::docker_manifest`], is appended.
-    pub fn stream_unpacked<F>(self, check: F) -> (ArchiveStream, Transfer)
+    pub fn stream_unpacked<F>(self, layers: Layers, check: F) -> (ArchiveStream, Transfer)
     where
         F: FnOnce(&Contents) -> Result<Option<Vec<u8>>, Fault> + Send + 'static,
     {
-        self.start(|archive, progress, chunks| {
+        self.start(move |archive, progress, chunks| {
             let packed = PackedReader::new(archive.file, progress)?;
-            let mut unpacked = UnpackedReader::new(packed, archive.compression, archive.limit)?;
+            let unpacked = UnpackedReader::new(packed, archive.compression, archive.limit)?;
+            let mut unpacked: Box<dyn Read> = match layers {
+                Layers::AsTheyAre => Box::new(unpacked),
+                Layers::WithoutZstd => Box::new(PlainLayers::of(unpacked)?),
+            };
             let files = {
                 let copying = Copying {
                     from: &mut unpacked,

@@ -127,6 +127,8 @@ pub(super) fn read<'a>(document: &'a Node, findings: &'a Findings<'a>) -> RawPla
             plan.migrations = root.value("migrations", migrations).unwrap_or_default();
             plan.smoke = root.value("smoke", |v| v.table(smoke));
             root.value("finish", |v| v.table(|t| read_finish(t, &mut plan)));
+            // Read and merged in before.
+            root.get("emulation");
         },
     );
     plan

@@ -152,6 +152,7 @@ impl Resolver<'_> {
             containers: order::sorted(containers, self.findings),
             finish: self.finish(raw.power_off, raw.capture),
             notes: Vec::new(),
+            slowness: 1.0,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Longer ones are mistakes, and overflow the clocks they are added to.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 const EXPECTED: &str = "a duration such as \"90s\", \"5m\" or \"1h30m\"";
 

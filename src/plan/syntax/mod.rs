@@ -11,7 +11,7 @@ mod volume;
 mod words;
 
 pub(super) use address::{extra_host, http_address, socket, unix_socket};
-pub(super) use duration::{duration, limit};
+pub(super) use duration::{LONGEST, duration, limit};
 pub(super) use image::{image, tagged_image};
 pub(super) use name::{
     absolute_path, bundle_path, display_name, docker_name, hostname, resource_key, variable_name,

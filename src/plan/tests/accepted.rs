@@ -81,7 +81,7 @@ fn the_reference_plan_of_the_repository() {
         else {
             panic!("{migration:?}")
         };
-        assert_eq!((command.len(), container.as_str()), (7, "stack-build-init"));
+        assert_eq!((command.len(), container.as_str()), (3, "stack-build-init"));
     }
     let smoke = plan.smoke.unwrap();
     assert_eq!(smoke.stop, ["stack-build-init"]);

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod effective;
+mod emulation;
 mod refused;
 mod robustness;
 
@@ -51,7 +52,7 @@ fn parse_in(bundle: &Bundle, environment: &Environment, text: &str) -> Result<Pl
         name: "guestbake.toml",
         bytes: text.as_bytes(),
     };
-    parse(&source, bundle, environment)
+    parse(&source, bundle, environment).map(|plans| plans.native)
 }
 
 fn plan(text: &str) -> Plan {

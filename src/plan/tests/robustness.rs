@@ -9,21 +9,24 @@ fn survive(bytes: &[u8]) {
     let source = Source { name: "p", bytes };
     let environment = Environment::default();
     match parse(&source, &Bundle::usual(), &environment) {
-        Ok(plan) => {
-            // What is shown of a plan is a plan.
-            let effective = plan.effective();
-            let source = Source {
-                name: "effective",
-                bytes: effective.as_bytes(),
-            };
-            let again = parse(&source, &Bundle::usual(), &environment);
-            assert_eq!(
-                again
-                    .map(|plan| plan.effective())
-                    .map_err(|errors| errors.to_string()),
-                Ok(effective)
-            );
-            plan.secrets();
+        Ok(plans) => {
+            for plan in [&plans.native, &plans.emulated] {
+                // What is shown of a plan is a plan.
+                let effective = plan.effective();
+                let source = Source {
+                    name: "effective",
+                    bytes: effective.as_bytes(),
+                };
+                let again = parse(&source, &Bundle::usual(), &environment);
+                assert_eq!(
+                    again
+                        .map(|plans| plans.native.effective())
+                        .map_err(|errors| errors.to_string()),
+                    Ok(effective)
+                );
+                plan.secrets();
+            }
+            plans.differences(&plans.emulated);
         }
         Err(errors) => assert!(!errors.to_string().is_empty()),
     }
@@ -75,6 +78,9 @@ fn fragment() -> impl Strategy<Value = String> {
         "[smoke]\n",
         "[[smoke.checks]]\n",
         "[images]\n",
+        "[emulation]\n",
+        "[emulation.containers.bb]\n",
+        "[emulation.smoke]\n",
     ]);
     prop_oneof![
         headers.prop_map(str::to_owned),

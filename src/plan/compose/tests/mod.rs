@@ -36,7 +36,7 @@ fn parse_with(toml: &str, files: &[(&str, &str)]) -> Result<Plan, PlanErrors> {
         bytes: toml.as_bytes(),
     };
     let environment = Environment::from_iter([("OUTSIDE", "from outside")]);
-    parse(&source, &Bundle(files.collect()), &environment)
+    parse(&source, &Bundle(files.collect()), &environment).map(|plans| plans.native)
 }
 
 fn plan_of(toml: &str, files: &[(&str, &str)]) -> Plan {
