@@ -2,7 +2,7 @@
 # Installs what the tests need and this machine lacks: prerequisites.sh [build] [engine] [lint] [vm]
 #   build   a C compiler, and Rust if there is no cargo at all
 #   vm      QEMU, mmdebstrap, ISO and file system tools
-#   engine  Docker's engine, without starting its service
+#   engine  Docker's engine, without starting its service; a terminal and a reader of man pages to look at
 #   lint    shellcheck
 set -eu
 cd "$(dirname "$0")"
@@ -25,7 +25,7 @@ for what in "$@"; do
             fi
             ;;
         vm) wanted="$wanted qemu-system-x86 qemu-utils mmdebstrap xorriso zstd e2fsprogs binutils python3 debian-archive-keyring" ;;
-        engine) wanted="$wanted docker.io busybox-static zstd python3 mmdebstrap debian-archive-keyring" ;;
+        engine) wanted="$wanted docker.io busybox-static tmux mandoc zstd python3 mmdebstrap debian-archive-keyring" ;;
         lint) wanted="$wanted shellcheck" ;;
         *)
             echo "prerequisites.sh: unknown part '$what' (build, engine, lint, vm)" >&2
