@@ -108,23 +108,40 @@ impl Drawing<'_> {
             .and(Style::Faint, rule(rest))
     }
 
-    /// The stages that are over, in one line.
-    fn done(&self) -> Option<Line> {
+    /// The stages that are over, in as many lines as that takes.
+    fn done(&self) -> Vec<Line> {
         let done = self.board.stages.iter().filter_map(|(stage, state)| {
             let State::Done { seconds } = state else {
                 return None;
             };
             // What took no time is not worth one.
-            Some(match *seconds < 0.05 {
+            Some(match *seconds < 0.5 {
                 true => stage.to_string(),
                 false => format!("{stage} {}", exact(*seconds)),
             })
         });
-        let done: Vec<_> = done.collect();
-        (!done.is_empty()).then(|| {
-            self.sign(1, Style::Good, self.signs.done)
-                .and(Style::Plain, done.join(", "))
-        })
+        let mut lines: Vec<String> = Vec::new();
+        for stage in done {
+            // The sign before it, and a comma behind.
+            let room = self.columns.saturating_sub(4);
+            match lines.last_mut() {
+                Some(line) if line.chars().count() + 2 + stage.chars().count() <= room => {
+                    *line += &format!(", {stage}");
+                }
+                Some(line) => {
+                    line.push(',');
+                    lines.push(stage);
+                }
+                None => lines.push(stage),
+            }
+        }
+        let line = |(number, text)| match number {
+            0 => self
+                .sign(1, Style::Good, self.signs.done)
+                .and(Style::Plain, text),
+            _ => Line::of(Style::Plain, format!("   {text}")),
+        };
+        lines.into_iter().enumerate().map(line).collect()
     }
 
     fn stage(&self) -> Option<Line> {

@@ -205,14 +205,14 @@ fn what_does_not_fit_is_said_to_be_missing() {
         shown(&board, 12.0, room),
         "\
 ── guestbake run, 12s ──────────────────
- ✔ bundle 4.2s, plan, guest, engine, im…
+ ✔ bundle 4.2s, plan, guest, engine,
+   images 4.2s, containers
  ⠋ wait: 10 of 30 ready, 2s of 25m 00s
    ✔ service-00, service-01, service-02…
    … service-10  not probed yet
    … service-11  not probed yet
    … service-12  not probed yet
-   … service-13  not probed yet
-   … and 16 more
+   … and 17 more
  · then migrations, smoke, stop
 "
     );
