@@ -4,13 +4,13 @@ AMD64 = target/guestbake-amd64
 ARM64 = target/guestbake-arm64
 CARGO ?= cargo
 
-.PHONY: static arm64 demo demo-failure test fuzz chaos engines stacks lint clean
+.PHONY: static arm64 manual demo demo-failure test fuzz chaos engines stacks lint clean
 
 # No interpreter, no shared library: it has to start in any guest. Cargo itself knows whether there is something to do.
 # Relocations in their short form and equal functions folded: half a megabyte of 6.
 static: arm64
 	RUSTFLAGS='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs -C link-arg=-Wl,--icf=all' \
-		$(CARGO) build --release --locked --target x86_64-unknown-linux-gnu
+		$(CARGO) build --release --locked --no-default-features --target x86_64-unknown-linux-gnu
 	cp -f target/x86_64-unknown-linux-gnu/release/guestbake $(AMD64)
 
 # Where a cross linker and a Rust standard library for it are (in Debian 12: rustc-web, libstd-rust-web-dev:arm64,
@@ -25,12 +25,24 @@ arm64:
 			set -ex; \
 			RUSTC="$$rustc" RUSTFLAGS='-C target-feature=+crt-static' \
 			CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc \
-				$(CARGO) build --release --locked --target aarch64-unknown-linux-gnu; \
+				$(CARGO) build --release --locked --no-default-features --target aarch64-unknown-linux-gnu; \
 			cp -f target/aarch64-unknown-linux-gnu/release/guestbake $(ARM64); \
 			exit 0; \
 		fi; \
 	done; \
 	echo "no $(ARM64): no Rust standard library for aarch64-unknown-linux-gnu"
+
+# Man pages and the shells' completions: verbs of the ordinary build, too large for the program in a bundle.
+manual:
+	$(CARGO) build --locked
+	@mkdir -p target/manual; cd target/manual; set -ex; program=../debug/guestbake; \
+	$$program man >guestbake.1; \
+	for verb in run check wait migrate smoke diagnose status report watch; do \
+		$$program man $$verb >guestbake-$$verb.1; \
+	done; \
+	$$program completions bash >guestbake.bash; \
+	$$program completions zsh >_guestbake; \
+	$$program completions fish >guestbake.fish
 
 demo:
 	tests/vm/demo.sh

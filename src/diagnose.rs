@@ -11,7 +11,7 @@ use crate::containers::{Observer, Rules};
 use crate::event::{Event, Events};
 use crate::failure::Fault;
 use crate::host::engine::{ContainerFacts, Engine, Output};
-use crate::host::vitals::Vitals;
+use crate::host::vitals::{Section, Vitals};
 use crate::lines::{LineSplitter, Tail};
 use crate::plan::{Plan, Probe, Service, secrets_among};
 use crate::wait::{Answer, Prober};
@@ -23,7 +23,7 @@ const PROBE_LIMIT: Duration = Duration::from_secs(5);
 /// Lines of each container's log.
 const LOG_LINES: usize = 300;
 /// Bytes of each container's log; a line can be long.
-const LOG_BYTES: usize = 64 * 1024;
+pub const LOG_BYTES: usize = 64 * 1024;
 /// As much of an HTTP answer's body as is shown.
 const BODY_BYTES: usize = 300;
 
@@ -46,6 +46,24 @@ pub async fn dump(scene: &Scene<'_>, fault: Option<&Fault>, events: &Events) {
             "diagnostics were cut off after {}s",
             limit.as_secs()
         ));
+    }
+}
+
+/// The machine alone, where there is nothing else to look at.
+pub async fn dump_machine(vitals: &dyn Vitals, events: &Events) {
+    show_machine(timeout(PART_LIMIT, vitals.take(&[])).await.ok(), events);
+}
+
+fn show_machine(sections: Option<Vec<Section>>, events: &Events) {
+    let Some(sections) = sections else {
+        return events.diagnostics("---- the machine does not say how it is ----");
+    };
+    for section in sections {
+        events.diagnostics(format!("---- {} ----", section.title));
+        section
+            .lines
+            .iter()
+            .for_each(|line| events.diagnostics(line));
     }
 }
 
@@ -72,16 +90,7 @@ async fn look(scene: &Scene<'_>, fault: Option<&Fault>, events: &Events) {
     );
     let (machine, (containers, probes)) = join(machine, join(containers, probes)).await;
 
-    match machine {
-        Ok(sections) => sections.iter().for_each(|section| {
-            events.diagnostics(format!("---- {} ----", section.title));
-            section
-                .lines
-                .iter()
-                .for_each(|line| events.diagnostics(line));
-        }),
-        Err(_) => events.diagnostics("---- the machine does not say how it is ----"),
-    }
+    show_machine(machine.ok(), events);
     let section = |name: &str, log: &[String]| {
         events.diagnostics(format!("---- log of container {name} ----"));
         log.iter()
@@ -158,19 +167,19 @@ async fn container(scene: &Scene<'_>, name: &str, events: &Events) -> (Vec<Strin
             Err(error) => vec![format!("{name}: {error}")],
         }
     });
-    let log = part(scene, name, log_tail(engine, name, LOG_LINES));
+    let log = part(scene, name, log_tail(engine, name, LOG_LINES, LOG_BYTES));
     join(state, log).await
 }
 
 /// The last lines of a container's output.
-pub async fn log_tail(engine: &dyn Engine, name: &str, lines: usize) -> Vec<String> {
+pub async fn log_tail(engine: &dyn Engine, name: &str, lines: usize, bytes: usize) -> Vec<String> {
     let mut output = engine.output(name, Output::Tail(lines));
     let mut splitter = LineSplitter::default();
-    let mut tail = Tail::new(lines, LOG_BYTES);
-    while let Some(bytes) = output.next().await {
-        match bytes {
-            Ok(bytes) => splitter
-                .push(&bytes)
+    let mut tail = Tail::new(lines, bytes);
+    while let Some(piece) = output.next().await {
+        match piece {
+            Ok(piece) => splitter
+                .push(&piece)
                 .into_iter()
                 .for_each(|line| tail.push(line)),
             Err(error) if error.is_not_found() => break,

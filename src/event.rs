@@ -27,6 +27,11 @@ pub enum Event {
         stage: Stage,
         seconds: f64,
     },
+    /// Why it is over, before diagnostics tell more.
+    Cause {
+        message: String,
+        container: Option<String>,
+    },
     /// A line for people: consoles and the provision log.
     Line {
         text: String,
@@ -205,6 +210,7 @@ impl Events {
             | Event::Detail { text }
             | Event::Diagnostics { text }
             | Event::NotReady { error: text, .. }
+            | Event::Cause { message: text, .. }
             | Event::Outcome(Outcome {
                 message: Some(text),
                 ..

@@ -21,9 +21,9 @@ pub enum Stage {
     Verdict,
 }
 
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Stage {
+    pub fn name(self) -> &'static str {
+        match self {
             Stage::Bundle => "bundle",
             Stage::Plan => "plan",
             Stage::Guest => "guest",
@@ -35,7 +35,13 @@ impl fmt::Display for Stage {
             Stage::Smoke => "smoke",
             Stage::Stop => "stop",
             Stage::Verdict => "verdict",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -28,6 +28,7 @@ use crate::host::{kernel_log, oom};
 use crate::pipeline::Request;
 use crate::plan::DEFAULT_RUN_TIMEOUT;
 use crate::verdict::{Announcer, DISK_LIMIT, Lock, Outlets, within};
+use crate::view::View;
 use crate::worker::WORKER_VERB;
 
 /// What the worker gets beyond its own limits before it is killed: diagnostics, and stopping containers.
@@ -74,7 +75,7 @@ enum News {
 }
 
 /// Runs the pipeline in a worker and ends in exactly one marker.
-pub fn run(run: Run) -> ExitCode {
+pub fn run(run: Run, view: View) -> ExitCode {
     let state = run.outlets.state.clone();
     let taken = within(DISK_LIMIT, move || Lock::take(&state));
     let lock = match taken.unwrap_or_else(|| Err(std::io::ErrorKind::TimedOut.into())) {
@@ -90,7 +91,7 @@ pub fn run(run: Run) -> ExitCode {
         }
     };
     oom::set_score(oom::NEVER);
-    let mut announcer = Announcer::new(run.outlets.clone(), Arc::new(ThisMachine));
+    let mut announcer = Announcer::new(run.outlets.clone(), view, Arc::new(ThisMachine));
     let code = match Worker::start(&run, lock.as_ref()) {
         Ok(mut worker) => {
             let outcome = worker.listen(&mut announcer, &run);

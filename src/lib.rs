@@ -21,6 +21,7 @@ pub mod plan;
 pub mod report;
 pub mod smoke;
 pub mod verdict;
+pub mod view;
 pub mod wait;
 pub mod watch;
 pub mod worker;

@@ -1,5 +1,7 @@
 //! The whole run: every stage in its order, each made of what the one before it left.
 
+mod range;
+
 use std::cell::Cell;
 use std::future::Future;
 use std::path::PathBuf;
@@ -18,6 +20,23 @@ use crate::plan::{DEFAULT_RUN_TIMEOUT, Plan};
 use crate::wait::Prober;
 use crate::{bundle, containers, diagnose, engine, guest, images, migrate, plan, smoke, wait};
 
+use range::standing;
+pub use range::{CHOICES, Range};
+
+/// The stages of a run, in their order.
+pub const STAGES: [Stage; 10] = [
+    Stage::Bundle,
+    Stage::Plan,
+    Stage::Guest,
+    Stage::Engine,
+    Stage::Images,
+    Stage::Containers,
+    Stage::Wait,
+    Stage::Migrations,
+    Stage::Smoke,
+    Stage::Stop,
+];
+
 /// For stopping containers of a run that is given up.
 const GIVE_UP_LIMIT: Duration = Duration::from_secs(30);
 
@@ -34,6 +53,9 @@ pub struct Request {
     pub plan: Option<PathBuf>,
     pub accel: Option<String>,
     pub docker_host: Option<String>,
+    pub range: Range,
+    /// Leaves everything up when it is given up.
+    pub hold: bool,
 }
 
 /// What a run may be told while it goes on.
@@ -107,30 +129,60 @@ async fn stages(
         .await?;
     let prober = Prober::new(known.engine.get_or_init(|| engine.engine.clone()), host);
 
-    let loaded = run
-        .stage(
-            Stage::Images,
-            images::load(engine, &bundle, plan, host, events),
-        )
-        .await?;
-    let created = run
-        .stage(
-            Stage::Containers,
-            containers::create_all(loaded, &bundle, plan, events),
-        )
-        .await?;
-    let ready = run
-        .stage(
-            Stage::Wait,
-            wait::until_ready(created, plan, &prober, events),
-        )
-        .await?;
-    let migrated = run
-        .stage(Stage::Migrations, migrate::run(ready, plan, events))
-        .await?;
-    let tested = smoke::test(migrated, plan, &emulation, &prober, events);
+    let range = request.range;
+    let loaded = async {
+        match range.does(Stage::Images) {
+            true => images::load(engine, &bundle, plan, host, events).await,
+            false => standing(Stage::Images, images::as_found(engine, plan)).await,
+        }
+    };
+    let loaded = run.stage(Stage::Images, loaded).await?;
+    if range.last == Stage::Images {
+        return Ok((Verdict::Done, Smoke::NotRun));
+    }
+    let created = async {
+        match range.does(Stage::Containers) {
+            true => containers::create_all(loaded, &bundle, plan, events).await,
+            false => standing(Stage::Containers, containers::running(loaded, plan, events)).await,
+        }
+    };
+    let created = run.stage(Stage::Containers, created).await?;
+    if range.last == Stage::Containers {
+        let started = wait::until_started(created, plan, &prober, events);
+        run.stage(Stage::Containers, started).await?;
+        return Ok((Verdict::Done, Smoke::NotRun));
+    }
+    let ready = async {
+        match range.does(Stage::Wait) {
+            true => wait::until_ready(created, plan, &prober, events).await,
+            false => standing(Stage::Wait, wait::as_found(created, plan, &prober, events)).await,
+        }
+    };
+    let ready = run.stage(Stage::Wait, ready).await?;
+    if range.last == Stage::Wait {
+        return Ok((Verdict::Done, Smoke::NotRun));
+    }
+    let migrated = async {
+        match range.does(Stage::Migrations) {
+            true => migrate::run(ready, plan, events).await,
+            false => Ok(migrate::as_found(ready, plan, events)),
+        }
+    };
+    let migrated = run.stage(Stage::Migrations, migrated).await?;
+    if range.last == Stage::Migrations {
+        return Ok((Verdict::Done, Smoke::NotRun));
+    }
+    let tested = async {
+        match range.does(Stage::Smoke) {
+            true => smoke::test(migrated, plan, &emulation, &prober, events).await,
+            false => Ok(smoke::as_found(migrated)),
+        }
+    };
     let tested = run.stage(Stage::Smoke, tested).await?;
-    if plan.finish.capture {
+    if range.last == Stage::Smoke {
+        return Ok((Verdict::Done, tested.smoke));
+    }
+    if plan.finish.capture && range.first != Stage::Stop {
         return Ok((Verdict::Ready, tested.smoke));
     }
     let stopped = run
@@ -140,6 +192,13 @@ async fn stages(
         events.line(format!("the bundle was left mounted: {error}"));
     }
     Ok((Verdict::Done, stopped.smoke))
+}
+
+/// A part of a run, for whoever looks on: no diagnostics, nothing to conclude.
+pub async fn part(host: &Host, request: &Request, events: &Events) -> Result<(), Failure> {
+    let known = Known::default();
+    let run = Run::new(events, &known);
+    stages(&run, host, request, &known).await.map(|_| ())
 }
 
 /// Runs it all, and on failure finds out what can be found out.
@@ -180,8 +239,12 @@ pub async fn provision(
                 failure.stage,
                 failure.message()
             ));
+            events.emit(Event::Cause {
+                message: failure.message(),
+                container: failure.fault.container.clone(),
+            });
             tokio::select! {
-                () = conclude_failed(&run, host, &failure) => {}
+                () = conclude_failed(&run, host, request, &failure) => {}
                 // A second wish to give up: at once.
                 () = second_wish(&mut wishes) => events.line("the rest is left undone: a second signal came"),
             }
@@ -211,14 +274,15 @@ async fn second_wish(wishes: &mut UnboundedReceiver<Wish>) {
     }
 }
 
-async fn conclude_failed(run: &Run<'_>, host: &Host, failure: &Failure) {
+async fn conclude_failed(run: &Run<'_>, host: &Host, request: &Request, failure: &Failure) {
     let (known, events) = (run.known, run.events);
     let left = (run.began + known.limit()).saturating_duration_since(Instant::now());
     diagnose(known, host, Some(&failure.fault), left, events).await;
-    let given_up = matches!(
-        failure.fault.reason,
-        Reason::Interrupted | Reason::DeadlineExceeded | Reason::Killed
-    );
+    let given_up = !request.hold
+        && matches!(
+            failure.fault.reason,
+            Reason::Interrupted | Reason::DeadlineExceeded | Reason::Killed
+        );
     if let (true, Some(engine), Some(plan)) = (given_up, known.engine.get(), known.plan()) {
         match timeout(
             GIVE_UP_LIMIT,
@@ -263,7 +327,7 @@ async fn last_words(known: &Known, fault: &Fault) -> Option<String> {
     if fault.reason != Reason::DependencyExited {
         return None;
     }
-    let tail = diagnose::log_tail(&**engine, name, LAST_LINES);
+    let tail = diagnose::log_tail(&**engine, name, LAST_LINES, diagnose::LOG_BYTES);
     let lines = timeout(LAST_WORDS_LIMIT, tail).await.ok()?;
     let said: Vec<_> = lines
         .iter()

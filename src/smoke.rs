@@ -19,6 +19,14 @@ pub struct Tested {
     pub smoke: Smoke,
 }
 
+/// For a run that begins later.
+pub fn as_found(migrated: Migrated) -> Tested {
+    Tested {
+        engine: migrated.engine,
+        smoke: Smoke::NotRun,
+    }
+}
+
 pub async fn test(
     migrated: Migrated,
     plan: &Plan,

@@ -8,7 +8,7 @@ use std::process::Output;
 use rustix::process::Signal;
 use support::engine::PrivateEngine;
 use support::image::{ImageArchive, TOOLS, tools_image};
-use support::provision::{Provision, container, engine, idle, inspect};
+use support::provision::{Provision, container, idle, inspect, touch};
 use support::server::free_port;
 
 fn text(output: &Output) -> String {
@@ -249,16 +249,7 @@ fn usr1_asks_for_diagnostics_and_the_run_goes_on() {
     run.until_console("container asked started");
     run.signal(Signal::USR1);
     run.until_console("asked | I am here");
-    let spec = r#"{"Cmd": ["touch", "/tmp/go"]}"#;
-    let socket = engine().socket();
-    let limit = std::time::Duration::from_secs(60);
-    let post = |path: &str, body: &str| {
-        support::http::json(&socket, "POST", path, body, limit).expect("an answer")
-    };
-    let exec = post("/containers/asked/exec", spec).body;
-    let id = serde_json::from_str::<serde_json::Value>(&exec).unwrap()["Id"].clone();
-    let path = format!("/exec/{}/start", id.as_str().unwrap());
-    post(&path, r#"{"Detach": true}"#);
+    touch("asked", "/tmp/go");
     run.end().assert_done();
 }
 

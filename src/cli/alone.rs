@@ -1,26 +1,37 @@
-//! One stage by itself, against what is running now: for debugging over SSH. No marker, no power-off.
+//! One stage by itself, for whoever is at the guest: no marker, no power-off.
 
 use std::future::Future;
 use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use super::args::{AloneArgs, RunArgs};
 use crate::bundle::Bundle;
 use crate::containers::{self, CreatedContainers};
 use crate::engine::{self, RunningEngine};
 use crate::event::{Event, Events};
-use crate::failure::{ExitCode, Fault, Reason};
+use crate::failure::{ExitCode, Fault, Reason, Stage};
 use crate::guest::{Accel, Emulation};
 use crate::host::Host;
 use crate::migrate::{self, Migrated};
-use crate::pipeline::Request;
+use crate::pipeline::{self, Range, Request};
 use crate::plan::{self, Emulated, Plan, Plans};
+use crate::verdict::Lock;
+use crate::view::Progress;
 use crate::wait::{self, Prober, ReadyServices};
-use crate::{bundle, diagnose as diagnostics, guest, smoke as smoke_test};
+use crate::{bundle, guest, smoke as smoke_test};
+
+/// Up to the engine, every stage run alone goes the same way.
+const APPROACH: [Stage; 4] = [Stage::Bundle, Stage::Plan, Stage::Guest, Stage::Engine];
+/// For a terminal that is slow to take the last lines.
+pub const VIEW_LIMIT: Duration = Duration::from_secs(10);
 
 pub fn check(request: &Request) -> ExitCode {
-    alone(request, async |host, _| {
-        // The plan goes to standard output and nothing else does: it can be written to a file and used.
-        let silent = Events::new(|_| ());
-        let (bundle, plans) = opened(request, host, &silent).await?;
+    // The plan goes to standard output and nothing else does: it can be written to a file and used.
+    let events = Events::new(|_| ());
+    let host = Host::of_this_guest(None);
+    let result = block_on(async {
+        let (bundle, plans) = opened(request, &host, &events).await?;
         // What is asked for, then what the bundle says of its guest; this machine need not be that guest.
         let said = request.accel.as_deref().or(bundle.build().accel.as_deref());
         let emulated = match said.and_then(Accel::declared) {
@@ -36,12 +47,12 @@ pub fn check(request: &Request) -> ExitCode {
         }
         say(plan.effective().trim_end());
         Ok(())
-    })
+    });
+    exit_code(result, &events)
 }
 
-pub fn wait(request: &Request) -> ExitCode {
-    alone(request, async |host, events| {
-        let found = Found::look(request, host, events).await?;
+pub fn wait(args: AloneArgs) -> ExitCode {
+    alone("wait", Stage::Wait, args, async |found, events| {
         let created = found.created(events);
         wait::until_ready(created, &found.plan, &found.prober, events)
             .await
@@ -49,64 +60,45 @@ pub fn wait(request: &Request) -> ExitCode {
     })
 }
 
-pub fn migrate(request: &Request) -> ExitCode {
-    alone(request, async |host, events| {
-        let found = Found::look(request, host, events).await?;
-        let ready = ReadyServices::as_found(found.created(events));
+pub fn migrate(args: AloneArgs) -> ExitCode {
+    alone("migrate", Stage::Migrations, args, async |found, events| {
+        let ready = ReadyServices::taken_for_granted(found.created(events));
         migrate::run(ready, &found.plan, events).await.map(|_| ())
     })
 }
 
-pub fn smoke(request: &Request) -> ExitCode {
-    alone(request, async |host, events| {
-        let found = Found::look(request, host, events).await?;
+pub fn smoke(args: AloneArgs) -> ExitCode {
+    alone("smoke", Stage::Smoke, args, async |found, events| {
         let created = found.created(events);
         let migrated = Migrated {
             engine: created.engine,
             observer: created.observer,
         };
-        smoke_test::test(
-            migrated,
-            &found.plan,
-            &found.emulation,
-            &found.prober,
-            events,
-        )
-        .await
-        .map(|_| ())
-    })
-}
-
-pub fn diagnose(request: &Request) -> ExitCode {
-    alone(request, async |host, events| {
-        let found = Found::look(request, host, events).await?;
-        let scene = diagnostics::Scene {
-            plan: &found.plan,
-            engine: found.running.engine,
-            prober: &found.prober,
-            vitals: &*host.vitals,
-            patience: found.plan.slowness,
-        };
-        diagnostics::dump(&scene, None, events).await;
-        Ok(())
+        let (plan, emulation) = (&found.plan, &found.emulation);
+        smoke_test::test(migrated, plan, emulation, &found.prober, events)
+            .await
+            .map(|_| ())
     })
 }
 
 /// What the stages before would have made, taken as it is.
-struct Found {
-    plan: Plan,
+pub struct Found {
+    pub plan: Plan,
     emulation: Emulation,
-    running: RunningEngine,
-    prober: Prober,
+    pub running: RunningEngine,
+    pub prober: Prober,
 }
 
 impl Found {
-    async fn look(request: &Request, host: &Host, events: &Events) -> Result<Self, Fault> {
+    pub async fn look(request: &Request, host: &Host, events: &Events) -> Result<Self, Fault> {
         let (bundle, plans) = opened(request, host, events).await?;
-        let guest = guest::examined(&bundle, request.accel.as_deref(), host, events).await?;
+        let accel = request.accel.as_deref();
+        let guest = guest::examined(&bundle, accel, host, events);
+        let guest = stage(Stage::Guest, guest, events).await?;
         let plan = plans.for_guest(&guest.emulation, events);
         let emulation = guest.emulation.clone();
-        let running = engine::reach(guest, &plan, host, events).await?;
+        let running = engine::reach(guest, &plan, host, events);
+        let running = stage(Stage::Engine, running, events).await?;
         let prober = Prober::new(&running.engine, host);
         Ok(Found {
             plan,
@@ -123,45 +115,118 @@ impl Found {
 
 async fn opened(request: &Request, host: &Host, events: &Events) -> Result<(Bundle, Plans), Fault> {
     let outer = plan::outer(request)?;
-    let bundle = bundle::verified(&outer.bundle_source(request), host, events).await?;
-    let plans = plan::load(&bundle, outer, events).await?;
+    let source = outer.bundle_source(request);
+    let bundle = stage(
+        Stage::Bundle,
+        bundle::verified(&source, host, events),
+        events,
+    )
+    .await?;
+    let plans = stage(Stage::Plan, plan::load(&bundle, outer, events), events).await?;
     Ok((bundle, plans))
 }
 
-fn alone<F>(request: &Request, work: F) -> ExitCode
-where
-    F: AsyncFnOnce(&Host, &Events) -> Result<(), Fault>,
-{
-    let events = Events::new(|event| match event {
-        Event::Line { text } | Event::Detail { text } | Event::Diagnostics { text } => {
-            say(&text);
-        }
-        _ => {}
-    });
-    let host = Host::of_this_guest(request.docker_host.as_deref());
-    let result = block_on(work(&host, &events));
-    match result {
-        Ok(()) => ExitCode::Done,
+/// Without the run's deadline: whoever started it can end it.
+async fn stage<T>(
+    stage: Stage,
+    work: impl Future<Output = Result<T, Fault>>,
+    events: &Events,
+) -> Result<T, Fault> {
+    events.emit(Event::StageStarted { stage });
+    let since = Instant::now();
+    let result = work.await;
+    let seconds = since.elapsed().as_secs_f64();
+    match &result {
+        Ok(_) => events.emit(Event::StageDone { stage, seconds }),
         Err(fault) => {
-            for line in &fault.evidence {
-                eprintln!("{}", events.masker.mask(line));
-            }
-            // The errors of a plan say it all.
-            if fault.reason != Reason::PlanInvalid || fault.evidence.is_empty() {
-                let message = format!("{:#}", fault.error);
-                eprintln!("guestbake: {}", events.masker.mask(&message));
-            }
-            fault.reason.exit_code()
+            events.emit(Event::StageFailed { stage, seconds });
+            events.emit(Event::Cause {
+                message: format!("{:#}", fault.error),
+                container: fault.container.clone(),
+            });
         }
     }
+    result
+}
+
+fn alone<F>(verb: &str, last: Stage, args: AloneArgs, work: F) -> ExitCode
+where
+    F: AsyncFnOnce(&Found, &Events) -> Result<(), Fault>,
+{
+    let stages: Vec<_> = APPROACH.into_iter().chain([last]).collect();
+    let request = args.stage.into_request();
+    viewed(verb, &stages, args.view.progress, async |events| {
+        let host = Host::of_this_guest(request.docker_host.as_deref());
+        let found = Found::look(&request, &host, events).await?;
+        stage(last, work(&found, events), events).await
+    })
+}
+
+/// One stage of a run, when what it needs is found standing.
+pub fn only(stage: Stage, args: RunArgs) -> ExitCode {
+    // Not beside a run, which would be in each other's way.
+    let _lock = match Lock::take(&args.state_dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            eprintln!("guestbake: {error}");
+            return ExitCode::Internal;
+        }
+        lock => lock,
+    };
+    let range = Range::only(stage);
+    let request = Request {
+        range,
+        ..args.stage.into_request()
+    };
+    let verb = format!("run --only {stage}");
+    viewed(&verb, &range.stages(), args.view.progress, async |events| {
+        let host = Host::of_this_guest(request.docker_host.as_deref());
+        let result = pipeline::part(&host, &request, events).await;
+        result.map_err(|failure| failure.fault)
+    })
+}
+
+fn viewed<F>(verb: &str, stages: &[Stage], progress: Progress, work: F) -> ExitCode
+where
+    F: AsyncFnOnce(&Events) -> Result<(), Fault>,
+{
+    let view = Arc::new(super::view(progress, verb, stages));
+    let watched = view.clone();
+    let events = Events::new(move |event| {
+        watched.note(&event);
+        match event {
+            Event::Line { text } | Event::Detail { text } | Event::Diagnostics { text } => {
+                watched.line(&text);
+            }
+            _ => {}
+        }
+    });
+    let result = block_on(work(&events));
+    view.conclude();
+    view.flush(Instant::now() + VIEW_LIMIT);
+    exit_code(result, &events)
+}
+
+pub fn exit_code(result: Result<(), Fault>, events: &Events) -> ExitCode {
+    let Err(fault) = result else {
+        return ExitCode::Done;
+    };
+    for line in &fault.evidence {
+        eprintln!("{}", events.masker.mask(line));
+    }
+    // The errors of a plan say it all.
+    if fault.reason != Reason::PlanInvalid || fault.evidence.is_empty() {
+        let message = format!("{:#}", fault.error);
+        eprintln!("guestbake: {}", events.masker.mask(&message));
+    }
+    fault.reason.exit_code()
 }
 
 /// Whoever closed the other end of a pipe has seen enough.
-fn say(text: &str) {
+pub fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-fn block_on<T>(work: impl Future<Output = T>) -> T {
+pub fn block_on<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

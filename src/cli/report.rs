@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::args::DEFAULT_STATE;
 use super::status::latest_report;
 use crate::failure::ExitCode;
 use crate::host::durable;
@@ -22,7 +23,10 @@ pub struct ReportArgs {
 }
 
 pub fn show(args: &ReportArgs) -> ExitCode {
-    let path = args.report.clone().unwrap_or_else(latest_report);
+    let path = args
+        .report
+        .clone()
+        .unwrap_or_else(|| latest_report(DEFAULT_STATE.as_ref()));
     let report = match read(&path) {
         Ok(report) => report,
         Err(why) => {

@@ -1,27 +1,39 @@
 //! Where the current or last run stands, from its report.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::Args;
-
-use super::{DEFAULT_REPORT, DEFAULT_STATE};
+use super::args::{DEFAULT_REPORT, StatusArgs};
+use super::follow::{board, follow};
 use crate::failure::ExitCode;
 use crate::report::Report;
 use crate::verdict::Lock;
-
-#[derive(Args)]
-pub struct StatusArgs {
-    /// The report as it is
-    #[arg(long)]
-    json: bool,
-    /// The report to read [default: that of the run going on, then the last one's]
-    #[arg(long, value_name = "FILE")]
-    report: Option<PathBuf>,
-}
+use crate::view::{Manner, Progress, Room, picture, rough};
 
 pub fn show(args: &StatusArgs) -> ExitCode {
-    let path = args.report.clone().unwrap_or_else(latest_report);
+    if args.follow {
+        return follow(&args.state_dir, args.view.progress).unwrap_or_else(|| {
+            let folder = args.state_dir.display();
+            eprintln!("guestbake: nothing to follow: no run has left its trail in {folder}");
+            ExitCode::Internal
+        });
+    }
+    // It knows more than the report, which is written after each stage.
+    let current = args.report.is_none() && !args.json && Lock::is_taken(&args.state_dir);
+    if let (true, Some((board, now))) = (current, board(&args.state_dir)) {
+        println!("running: {}, {}", board.title, rough(now));
+        let room = Room {
+            columns: 200,
+            rows: usize::MAX,
+        };
+        let lines = picture(&board, now, room, Manner::of_stdout(Progress::Live).signs());
+        for line in lines.iter().skip(1) {
+            println!("{}", line.painted(false));
+        }
+        return ExitCode::Done;
+    }
+    let latest = || latest_report(&args.state_dir);
+    let path = args.report.clone().unwrap_or_else(latest);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) => {
@@ -38,10 +50,7 @@ pub fn show(args: &StatusArgs) -> ExitCode {
     }
     match Report::parse(&text) {
         Ok(report) => {
-            print!(
-                "{}",
-                in_words(&report, Lock::is_taken(DEFAULT_STATE.as_ref()))
-            );
+            print!("{}", in_words(&report, Lock::is_taken(&args.state_dir)));
             ExitCode::Done
         }
         Err(error) => {
@@ -52,8 +61,8 @@ pub fn show(args: &StatusArgs) -> ExitCode {
 }
 
 /// That of the run going on, or of the last one.
-pub fn latest_report() -> PathBuf {
-    let current = PathBuf::from(DEFAULT_STATE).join("report.json");
+pub fn latest_report(state: &Path) -> PathBuf {
+    let current = state.join("report.json");
     match current.exists() {
         true => current,
         false => DEFAULT_REPORT.into(),

@@ -103,6 +103,31 @@ fn no_resource(what: &str, name: &str, error: EngineError) -> Fault {
     Fault::new(reason, format!("cannot make {what} {name}: {error}"))
 }
 
+/// The containers as they are, for a run that starts none: each runs, or has done what it was for.
+pub async fn running(
+    images: LoadedImages,
+    plan: &Plan,
+    events: &Events,
+) -> Result<CreatedContainers, Fault> {
+    let rules = Rules::of(plan);
+    for container in &plan.containers {
+        let name = &container.name;
+        let facts = images.engine.container(name).await;
+        let state = match facts.because(Reason::EngineUnavailable)? {
+            Some(facts) if facts.running => continue,
+            Some(facts) if facts.has_succeeded() && rules.may_complete(name) => continue,
+            Some(facts) => format!(
+                "does not run: {}, exit code {}",
+                facts.status, facts.exit_code
+            ),
+            None => "is not there".to_owned(),
+        };
+        let message = format!("container {name} {state}");
+        return Err(Fault::new(Reason::ContainerStartFailed, message).of_container(name));
+    }
+    Ok(as_found(images.engine, plan, events))
+}
+
 /// What is running now, as the stages run alone take it.
 pub fn as_found(engine: Arc<dyn Engine>, plan: &Plan, events: &Events) -> CreatedContainers {
     CreatedContainers {

@@ -71,6 +71,11 @@ impl Rules {
         Rules(rules.collect())
     }
 
+    /// Whether its end with status 0 is no loss.
+    pub fn may_complete(&self, container: &str) -> bool {
+        self.0.get(container).is_some_and(|rule| rule.may_complete)
+    }
+
     /// One container that must not end.
     pub fn for_server(name: &str) -> Self {
         Rules([(name.to_owned(), Rule::default())].into())

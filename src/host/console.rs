@@ -17,8 +17,6 @@ use rustix::fs::{Mode, OFlags};
 const KEPT_LINES: usize = 4096;
 /// Between two tries to open what cannot be opened now: a FIFO nobody reads, a console that is unplugged.
 const REOPEN_PAUSE: Duration = Duration::from_millis(200);
-/// Bytes written at once where a write may block: a pipe that can be written to takes so many.
-const PIPE_BUF: usize = 4096;
 
 /// Where lines go.
 #[derive(Clone)]
@@ -61,25 +59,20 @@ pub struct Words {
 impl Console {
     /// A log that begins anew; what was there before is kept beside it.
     pub fn open_fresh(path: &Path) -> Self {
-        Self::start(Target::Path(path.to_owned()), "", true)
+        Self::start(path, "", true)
     }
 
     pub fn open(path: &Path, prefix: &'static str) -> Self {
-        Self::start(Target::Path(path.to_owned()), prefix, false)
+        Self::start(path, prefix, false)
     }
 
-    /// A terminal, the journal, cloud-init's log.
-    pub fn standard_output() -> Self {
-        Self::start(Target::StandardOutput, "", false)
-    }
-
-    fn start(target: Target, prefix: &'static str, fresh: bool) -> Self {
+    fn start(path: &Path, prefix: &'static str, fresh: bool) -> Self {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             changed: Condvar::new(),
         });
         let writer = Writer {
-            target,
+            path: path.to_owned(),
             file: None,
             shared: shared.clone(),
         };
@@ -87,8 +80,8 @@ impl Console {
         if thread::Builder::new()
             .name("console".into())
             .spawn(move || {
-                if let (true, Target::Path(path)) = (fresh, &writer.target) {
-                    set_aside(path);
+                if fresh {
+                    set_aside(&writer.path);
                 }
                 writer.run();
             })
@@ -174,14 +167,8 @@ impl Shared {
     }
 }
 
-#[derive(Clone)]
-enum Target {
-    Path(PathBuf),
-    StandardOutput,
-}
-
 struct Writer {
-    target: Target,
+    path: PathBuf,
     file: Option<File>,
     shared: Arc<Shared>,
 }
@@ -276,28 +263,17 @@ impl Writer {
                 return false;
             }
             let Some(file) = self.file.as_mut() else {
-                match self.target.open() {
+                match open(&self.path) {
                     Ok(file) => self.file = Some(file),
                     Err(_) => thread::sleep(REOPEN_PAUSE),
                 }
                 continue;
             };
-            let piece = match self.target {
-                Target::Path(_) => bytes,
-                // Not ours to make non-blocking: others use it too.
-                Target::StandardOutput if !is_writable(file) => continue,
-                Target::StandardOutput => &bytes[..bytes.len().min(PIPE_BUF)],
-            };
-            match file.write(piece) {
+            match file.write(bytes) {
                 Ok(written) => bytes = &bytes[written..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     is_writable(file);
-                }
-                // A reader who has gone away has seen enough.
-                Err(_) if matches!(self.target, Target::StandardOutput) => {
-                    self.end();
-                    return false;
                 }
                 // Hung up or full. A fresh file that fails at once would fail for ever: leave it, but try the next line.
                 Err(_) if fresh && until.is_none() => return false,
@@ -315,15 +291,6 @@ impl Writer {
     fn drain(&self) {
         if let Some(file) = &self.file {
             let _ = rustix::termios::tcdrain(file).or_else(|_| rustix::fs::fsync(file));
-        }
-    }
-}
-
-impl Target {
-    fn open(&self) -> io::Result<File> {
-        match self {
-            Target::Path(path) => open(path),
-            Target::StandardOutput => Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
         }
     }
 }

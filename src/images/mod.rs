@@ -3,4 +3,4 @@
 pub mod archive;
 mod stage;
 
-pub use stage::{LoadedImages, load};
+pub use stage::{LoadedImages, as_found, load};

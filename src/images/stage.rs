@@ -67,6 +67,17 @@ pub async fn load(
     })
 }
 
+/// The images as they are, for a run that loads none.
+pub async fn as_found(engine: RunningEngine, plan: &Plan) -> Result<LoadedImages, Fault> {
+    for reference in wanted(plan) {
+        let missing = || format!("image {reference} is not there");
+        verify(&engine, &reference, missing).await?;
+    }
+    Ok(LoadedImages {
+        engine: engine.engine,
+    })
+}
+
 /// Every image that the plan names, required or run.
 fn wanted(plan: &Plan) -> BTreeSet<String> {
     let of_migrations = plan
@@ -109,7 +120,14 @@ impl Loading<'_> {
             self.one(name).await?;
         }
         for reference in &self.wanted {
-            self.verify(reference).await?;
+            let missing = || {
+                format!(
+                    "image {reference} is not there after loading {} archives; nothing is pulled, so an archive \
+                     of the bundle must hold it under this name",
+                    self.plan.images.archives.len(),
+                )
+            };
+            verify(self.engine, reference, missing).await?;
         }
         Ok(())
     }
@@ -297,23 +315,22 @@ impl Loading<'_> {
             )),
         }
     }
+}
 
-    async fn verify(&self, reference: &str) -> Result<(), Fault> {
-        let arch = self.engine.guest.arch.as_str();
-        match self.image(reference).await? {
-            None => Err(Fault::new(
-                Reason::ImageLoadFailed,
-                format!(
-                    "image {reference} is not there after loading {} archives; nothing is pulled, so an archive \
-                     of the bundle must hold it under this name",
-                    self.plan.images.archives.len(),
-                ),
-            )),
-            Some(facts) if facts.architecture != arch => {
-                Err(wrong_architecture(reference, &facts.architecture, arch))
-            }
-            Some(_) => Ok(()),
+/// `missing` says what it means if the image is not there.
+async fn verify(
+    engine: &RunningEngine,
+    reference: &str,
+    missing: impl Fn() -> String,
+) -> Result<(), Fault> {
+    let arch = engine.guest.arch.as_str();
+    let image = engine.engine.image(reference).await;
+    match image.because(Reason::EngineUnavailable)? {
+        None => Err(Fault::new(Reason::ImageLoadFailed, missing())),
+        Some(facts) if facts.architecture != arch => {
+            Err(wrong_architecture(reference, &facts.architecture, arch))
         }
+        Some(_) => Ok(()),
     }
 }
 

@@ -120,6 +120,8 @@ impl Report {
                 }
                 self.result = Some(self.result_line(outcome));
             }
+            // The outcome has the cause as well.
+            Event::Cause { .. } => {}
             Event::Line { .. } | Event::Detail { .. } | Event::Plan { .. } | Event::Alive => {}
         }
     }

@@ -1,6 +1,8 @@
 //! The verdict: the only place that writes markers and powers off. It listens to a run's events and ends in one marker.
 
+mod hold;
 mod record;
+mod trail;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,8 +13,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+pub use hold::Hold;
 pub use record::Lock;
 use record::{Decision, Record, Told};
+pub use trail::{Step, Trail, What, instant_of};
 
 use crate::audience::Audience;
 use crate::event::{Event, Outcome, Verdict};
@@ -23,6 +27,7 @@ use crate::host::kernel_log::Silence;
 use crate::host::power::Power;
 use crate::plan::PowerOff;
 use crate::report::{self, Report};
+use crate::view::View;
 
 const PREFIX: &str = "STACK_PROVISION: ";
 const RESULT_PREFIX: &str = "STACK_PROVISION_RESULT: ";
@@ -65,6 +70,9 @@ pub struct Outlets {
     pub once: Option<PathBuf>,
     /// None: as the plan says.
     pub power_off: Option<bool>,
+    /// A run that fails leaves everything as it is.
+    #[serde(default)]
+    pub hold: Option<Hold>,
 }
 
 /// What the events so far add up to.
@@ -136,8 +144,9 @@ pub struct Announcer {
     outlets: Outlets,
     consoles: Vec<Outlet>,
     log: Option<Outlet>,
-    standard_output: Console,
     audience: Audience,
+    view: Arc<View>,
+    trail: Trail,
     progress: Progress,
     reports: Sender<(Report, Option<Sender<()>>)>,
     power: Arc<dyn Power>,
@@ -153,15 +162,17 @@ struct Outlet {
 
 impl Announcer {
     /// For a run that begins.
-    pub fn new(outlets: Outlets, power: Arc<dyn Power>) -> Self {
+    pub fn new(outlets: Outlets, view: View, power: Arc<dyn Power>) -> Self {
         let record = Record::new(&outlets.state, outlets.record.as_deref());
         let begun = record.clone();
         within(DISK_LIMIT, move || begun.begin());
         let log = Console::open_fresh(&outlets.log);
+        let (title, stages) = view.of_what();
+        let trail = Trail::begin(&outlets.state, &title, &stages);
         Self::with(
             outlets,
             Told::nobody(),
-            log,
+            (log, trail, view),
             Progress::default(),
             power,
             record,
@@ -172,13 +183,14 @@ impl Announcer {
     pub fn continuing(outlets: Outlets, progress: Progress, power: Arc<dyn Power>) -> Self {
         let record = Record::new(&outlets.state, outlets.record.as_deref());
         let log = Console::open(&outlets.log, "");
-        Self::with(outlets, record.told(), log, progress, power, record)
+        let others = (log, Trail::go_on(&outlets.state), View::plain());
+        Self::with(outlets, record.told(), others, progress, power, record)
     }
 
     fn with(
         outlets: Outlets,
         told: Told,
-        log: Console,
+        (log, trail, view): (Console, Trail, View),
         progress: Progress,
         power: Arc<dyn Power>,
         record: Record,
@@ -196,7 +208,7 @@ impl Announcer {
             path: outlets.log.clone(),
             console: log,
         };
-        let standard_output = Console::standard_output();
+        let view = Arc::new(view);
         Announcer {
             consoles: paths
                 .into_iter()
@@ -208,9 +220,10 @@ impl Announcer {
             progress,
             reports: write_reports(
                 vec![outlets.report.clone(), outlets.state.join("report.json")],
-                standard_output.clone(),
+                view.clone(),
             ),
-            standard_output,
+            view,
+            trail,
             power,
             record,
             decision: None,
@@ -226,6 +239,8 @@ impl Announcer {
     pub fn take(&mut self, event: Event) {
         self.progress.take(&event);
         self.audience.event(&event, &self.progress.report);
+        self.view.note(&event);
+        self.trail.event(&event);
         match &event {
             Event::Line { text } | Event::Diagnostics { text } => self.everywhere(text),
             Event::Detail { text } => {
@@ -241,10 +256,11 @@ impl Announcer {
         }
     }
 
-    fn everywhere(&self, text: &str) {
+    fn everywhere(&mut self, text: &str) {
         self.outlets().for_each(|outlet| outlet.console.line(text));
-        self.standard_output.line(text);
         self.audience.line(text);
+        self.view.line(text);
+        self.trail.line(text);
     }
 
     fn outlets(&self) -> impl Iterator<Item = &Outlet> {
@@ -285,6 +301,16 @@ impl Announcer {
         if is_announced {
             return code;
         }
+        let concluded = Event::Outcome(outcome.clone());
+        self.view.note(&concluded);
+        self.trail.event(&concluded);
+        self.view.conclude();
+        let hold = self.outlets.hold.as_ref();
+        let hold = hold.filter(|_| outcome.verdict == Verdict::Failed);
+        let inside = hold.map(|hold| hold.how_to_look_inside(&outcome));
+        for line in inside.into_iter().flatten() {
+            self.everywhere(&line);
+        }
         if let (Some(stage), Some(message)) = (outcome.stage, &outcome.message) {
             self.everywhere(&format!("FAILED in stage {stage}: {message}"));
         }
@@ -318,7 +344,7 @@ impl Announcer {
         }
     }
 
-    fn end_with(&self, decision: &Decision, told: &Told) {
+    fn end_with(&mut self, decision: &Decision, told: &Told) {
         let marker = decision.verdict.marker();
         let result = format!("{RESULT_PREFIX}{}", decision.result);
         let end = Instant::now() + CONSOLE_LIMIT;
@@ -330,12 +356,15 @@ impl Announcer {
             let result = (!told.has(RESULT, path)).then(|| words(RESULT, &result));
             console.end_with(result, words(MARKER, marker), CONSOLE_LIMIT);
         }
-        self.standard_output.line(&result);
-        self.standard_output.line(marker);
+        self.view.line(&result);
+        self.view.line(marker);
+        self.trail.line(&result);
+        self.trail.line(marker);
         self.outlets().for_each(|outlet| {
             outlet.console.wait_until(end);
         });
-        self.standard_output.flush(end);
+        self.trail.flush(end);
+        self.view.flush(end);
     }
 
     fn save_now(&self) {
@@ -347,6 +376,7 @@ impl Announcer {
     fn is_power_off_due(&self, verdict: Verdict) -> bool {
         match (verdict, self.outlets.power_off) {
             (Verdict::Ready, _) => false,
+            (Verdict::Failed, _) if self.outlets.hold.is_some() => false,
             (_, Some(asked)) => asked,
             (verdict, None) => match self.progress.power_off {
                 PowerOff::Always => true,
@@ -378,8 +408,8 @@ impl Announcer {
 
     /// On standard output alone; the consoles have had their last line.
     fn say(&self, text: &str) {
-        self.standard_output.line(text);
-        self.standard_output.flush(Instant::now() + DISK_LIMIT);
+        self.view.line(text);
+        self.view.flush(Instant::now() + DISK_LIMIT);
     }
 }
 
@@ -397,17 +427,14 @@ fn force_off(power: &dyn Power) -> io::Result<()> {
 }
 
 /// Writes each version of the report; a disk that hangs keeps only this thread.
-fn write_reports(
-    paths: Vec<PathBuf>,
-    standard_output: Console,
-) -> Sender<(Report, Option<Sender<()>>)> {
+fn write_reports(paths: Vec<PathBuf>, view: Arc<View>) -> Sender<(Report, Option<Sender<()>>)> {
     let (sender, receiver) = mpsc::channel::<(Report, Option<Sender<()>>)>();
     thread::spawn(move || {
         while let Ok((report, saved)) = receiver.recv() {
             let json = serde_json::to_vec_pretty(&report).unwrap_or_default();
             for path in &paths {
                 if let Err(error) = durable::replace(path, &json) {
-                    standard_output.line(&format!(
+                    view.line(&format!(
                         "the report {} cannot be written: {error}",
                         path.display()
                     ));

@@ -94,6 +94,8 @@ pub struct Decision {
 const DECIDED: &str = "decided";
 const TOLD: &str = "told";
 const ANNOUNCED: &str = "verdict";
+/// What happened so far, for those who look on.
+pub const TRAIL: &str = "trail";
 
 impl Record {
     pub fn new(folder: &Path, lasting: Option<&Path>) -> Self {
@@ -113,7 +115,7 @@ impl Record {
     /// Forgets the run before this one. What cannot be removed is not there, or on a disk that takes no verdict either.
     pub fn begin(&self) {
         for folder in self.folders() {
-            for name in [DECIDED, TOLD, ANNOUNCED] {
+            for name in [DECIDED, TOLD, ANNOUNCED, TRAIL] {
                 let _ = fs::remove_file(folder.join(name));
             }
         }

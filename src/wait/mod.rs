@@ -22,6 +22,9 @@ use crate::plan::{Plan, Service};
 /// Between two looks at what has changed in why services are not ready.
 const NEWS_PAUSE: Duration = Duration::from_secs(1);
 
+/// What is ready answers within this, also where everything is slow.
+const STANDING_LIMIT: Duration = Duration::from_secs(30);
+
 /// Proof that every service answered.
 pub struct ReadyServices {
     pub containers: CreatedContainers,
@@ -29,7 +32,7 @@ pub struct ReadyServices {
 
 impl ReadyServices {
     /// Takes it for granted, for a stage run alone against what is running.
-    pub fn as_found(created: CreatedContainers) -> Self {
+    pub fn taken_for_granted(created: CreatedContainers) -> Self {
         ReadyServices {
             containers: created,
         }
@@ -43,13 +46,46 @@ pub async fn until_ready(
     prober: &Prober,
     events: &Events,
 ) -> Result<ReadyServices, Fault> {
-    let budget = Budget {
-        since: created.since,
-        total: plan.wait.timeout,
-    };
+    let services = &plan.wait.services;
+    all(created, services, plan.wait.timeout, plan, prober, events).await
+}
+
+/// Services that are taken to be ready must answer soon: for a run that waits for none.
+pub async fn as_found(
+    created: CreatedContainers,
+    plan: &Plan,
+    prober: &Prober,
+    events: &Events,
+) -> Result<ReadyServices, Fault> {
+    let limit = plan.wait.timeout.min(STANDING_LIMIT);
+    all(created, &plan.wait.services, limit, plan, prober, events).await
+}
+
+/// Only starts the containers, each when what it depends on is as it wants it: for a run that ends there.
+pub async fn until_started(
+    created: CreatedContainers,
+    plan: &Plan,
+    prober: &Prober,
+    events: &Events,
+) -> Result<(), Fault> {
+    let started = all(created, &[], plan.wait.timeout, plan, prober, events);
+    started.await.map(|_| ())
+}
+
+async fn all(
+    created: CreatedContainers,
+    services: &[Service],
+    total: Duration,
+    plan: &Plan,
+    prober: &Prober,
+    events: &Events,
+) -> Result<ReadyServices, Fault> {
     let group = Group {
-        services: &plan.wait.services,
-        budget,
+        services,
+        budget: Budget {
+            since: created.since,
+            total,
+        },
         heartbeat: plan.wait.heartbeat,
         slowness: plan.slowness,
         observer: &created.observer,

@@ -10,3 +10,4 @@ pub mod http;
 pub mod image;
 pub mod provision;
 pub mod server;
+pub mod terminal;

@@ -12,7 +12,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::engine::PrivateEngine;
+use super::http;
 use super::image::{TOOLS, host_architecture, tools_image};
+use super::terminal::Terminal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_guestbake");
 pub const DONE: &str = "STACK_CLOUD_INIT_DONE";
@@ -44,6 +46,19 @@ pub fn container(name: &str, script: &str) -> String {
 /// A container that stays up, and ends at once when it is told to.
 pub fn idle(name: &str) -> String {
     container(name, "trap 'exit 0' TERM; sleep 100000 & wait")
+}
+
+/// Makes a file in a running container, for which its script may wait.
+pub fn touch(container: &str, file: &str) {
+    let post = |path: &str, body: &str| {
+        let socket = engine().socket();
+        http::json(&socket, "POST", path, body, LIMIT).expect("an answer")
+    };
+    let spec = format!(r#"{{"Cmd": ["touch", "{file}"]}}"#);
+    let exec = post(&format!("/containers/{container}/exec"), &spec).body;
+    let id = serde_json::from_str::<Value>(&exec).expect("JSON")["Id"].clone();
+    let id = id.as_str().expect("an exec");
+    post(&format!("/exec/{id}/start"), r#"{"Detach": true}"#);
 }
 
 /// What the shared engine knows of a container; null if there is none.
@@ -193,11 +208,11 @@ impl Provision {
         command
     }
 
-    pub fn start(mut self) -> Running {
-        let stdout = self.stdout.take();
+    /// `guestbake run` with everything that it is to use.
+    fn run_command(&self) -> Command {
         let path = |name: &str| self.dir.path().join(name);
-        let child = self
-            .command("run")
+        let mut command = self.command("run");
+        command
             .arg("--console")
             .arg(self.console_file())
             .arg("--log")
@@ -207,7 +222,15 @@ impl Provision {
             .arg("--state-dir")
             .arg(self.state_dir())
             .args(["--no-power-off", "--docker-host", &self.docker_host])
-            .args(&self.args)
+            .args(&self.args);
+        command
+    }
+
+    pub fn start(mut self) -> Running {
+        let stdout = self.stdout.take();
+        let path = |name: &str| self.dir.path().join(name);
+        let child = self
+            .run_command()
             .stdout(stdout.unwrap_or_else(|| File::create(path("stdout")).unwrap()))
             .stderr(File::create(path("stderr")).unwrap())
             .spawn()
@@ -217,6 +240,34 @@ impl Provision {
             provision: self,
             began: Instant::now(),
         }
+    }
+
+    /// Runs on a terminal.
+    pub fn on_terminal(&self, columns: u16, rows: u16, variables: &[&str]) -> Terminal {
+        Terminal::start(&self.run_command(), columns, rows, variables)
+    }
+
+    /// The same of another verb.
+    pub fn verb_on_terminal(&self, verb: &str, columns: u16, rows: u16) -> Terminal {
+        let mut command = self.command(verb);
+        command.args(["--docker-host", &self.docker_host]);
+        Terminal::start(command.args(&self.args), columns, rows, &[])
+    }
+
+    /// The same of a verb that takes no bundle.
+    pub fn alone_on_terminal(
+        &self,
+        verb: &str,
+        args: &[&str],
+        columns: u16,
+        rows: u16,
+    ) -> Terminal {
+        let mut command = self.command_alone(verb);
+        Terminal::start(command.args(args), columns, rows, &[])
+    }
+
+    pub fn console(&self) -> String {
+        read(&self.console_file())
     }
 
     /// Runs to the end.
@@ -231,6 +282,12 @@ impl Provision {
             command.args(["--docker-host", &self.docker_host]);
         }
         command.args(&self.args).output().expect("its output")
+    }
+
+    /// `run`, with these arguments too, where it is no run with a marker at its end.
+    pub fn output_of_run(&self, args: &[&str]) -> Output {
+        let mut command = self.run_command();
+        command.args(args).output().expect("its output")
     }
 
     /// A verb that takes no bundle.
@@ -491,7 +548,7 @@ pub fn until<T>(what: &str, found: impl FnMut() -> Option<T>) -> T {
     until_or(found, || format!("waited in vain for {what}"))
 }
 
-fn until_or<T>(mut found: impl FnMut() -> Option<T>, complaint: impl Fn() -> String) -> T {
+pub fn until_or<T>(mut found: impl FnMut() -> Option<T>, complaint: impl Fn() -> String) -> T {
     let end = Instant::now() + LIMIT;
     loop {
         if let Some(found) = found() {

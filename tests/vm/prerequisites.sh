@@ -2,8 +2,8 @@
 # Installs what the tests need and this machine lacks: prerequisites.sh [build] [engine] [lint] [podman] [vm]
 #   build   a C compiler, and Rust if there is no cargo at all
 #   vm      QEMU, mmdebstrap, ISO and file system tools
-#   engine  Docker's engine, without starting its service
-#   podman  the other engine, likewise
+#   engine  Docker's engine, without starting its service; a terminal and a reader of man pages to look at
+#   podman  the other engine, likewise without its service
 #   lint    shellcheck
 set -eu
 cd "$(dirname "$0")"
@@ -26,7 +26,7 @@ for what in "$@"; do
             fi
             ;;
         vm) wanted="$wanted qemu-system-x86 qemu-utils mmdebstrap xorriso zstd e2fsprogs binutils python3 debian-archive-keyring" ;;
-        engine) wanted="$wanted docker.io busybox-static zstd python3 mmdebstrap debian-archive-keyring" ;;
+        engine) wanted="$wanted docker.io busybox-static tmux mandoc zstd python3 mmdebstrap debian-archive-keyring" ;;
         podman) wanted="$wanted podman crun netavark aardvark-dns busybox-static" ;;
         lint) wanted="$wanted shellcheck" ;;
         *)
