@@ -25,7 +25,7 @@ systemctl daemon-reload
 systemctl start guestbake.service
 systemctl status --no-pager --lines=0 guestbake.service | say unit
 journalctl -u guestbake.service -p err -o cat | say err
-journalctl -u guestbake.service -p err -o export | grep ^GUESTBAKE_ | say fields
+journalctl -u guestbake.service -p err -o export | grep -a ^GUESTBAKE_ | say fields
 echo end | say end
 systemctl poweroff
 END
