@@ -10,6 +10,7 @@ use crate::event::{Event, Events};
 use crate::failure::{ExitCode, Fault, Reason};
 use crate::guest::Emulation;
 use crate::host::Host;
+use crate::mask::Masker;
 use crate::migrate::{self, Migrated};
 use crate::pipeline::Request;
 use crate::plan::{self, Plan};
@@ -125,16 +126,21 @@ where
     });
     let host = Host::of_this_guest(request.docker_host.as_deref());
     let result = block_on(work(&host, &events));
+    conclude(result, &events.masker)
+}
+
+/// Says what went wrong, and how the program ends.
+pub fn conclude(result: Result<(), Fault>, masker: &Masker) -> ExitCode {
     match result {
         Ok(()) => ExitCode::Done,
         Err(fault) => {
             for line in &fault.evidence {
-                eprintln!("{}", events.masker.mask(line));
+                eprintln!("{}", masker.mask(line));
             }
             // The errors of a plan say it all.
             if fault.reason != Reason::PlanInvalid || fault.evidence.is_empty() {
                 let message = format!("{:#}", fault.error);
-                eprintln!("guestbake: {}", events.masker.mask(&message));
+                eprintln!("guestbake: {}", masker.mask(&message));
             }
             fault.reason.exit_code()
         }
@@ -146,7 +152,7 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-fn block_on<T>(work: impl Future<Output = T>) -> T {
+pub fn block_on<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -1,6 +1,7 @@
 //! The command line: arguments become one call, its result an exit code.
 
 mod alone;
+mod compose;
 mod report;
 mod status;
 
@@ -60,6 +61,10 @@ enum Verb {
     /// Print the diagnostics dump, now
     #[command(args_override_self = true)]
     Diagnose(StageArgs),
+    /// On the host: make a plan
+    Plan(compose::PlanArgs),
+    /// On the host: make a bundle's folder of a Compose file and the local engine's images
+    Bundle(compose::BundleFolderArgs),
     /// Show where the current or last run stands
     Status(status::StatusArgs),
     /// Turn a report into a table of what took longest, or into a time line
@@ -172,6 +177,8 @@ pub fn main() -> ProcessExit {
         Verb::Migrate(args) => alone::migrate(&args.into_request()),
         Verb::Smoke(args) => alone::smoke(&args.into_request()),
         Verb::Diagnose(args) => alone::diagnose(&args.into_request()),
+        Verb::Plan(args) => compose::plan(args),
+        Verb::Bundle(args) => compose::bundle(args),
         Verb::Status(args) => status::show(&args),
         Verb::Report(args) => report::show(&args),
         Verb::Watch(args) => return watch(args),
