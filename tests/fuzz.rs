@@ -209,18 +209,18 @@ fn no_input_makes_a_parser_panic_or_hang() {
         let mut random = Random(seed.wrapping_mul(1000) + lane);
         for n in 0..inputs / lanes {
             let input = random.input();
-            let since = Instant::now();
-            let result = catch_unwind(AssertUnwindSafe(|| {
-                parse_as_everything(&input, &environment)
-            }));
             let shown = || String::from_utf8_lossy(&input).into_owned();
-            assert!(result.is_ok(), "panics:\n{:?}\n{}", input, shown());
-            assert!(
-                since.elapsed() < TOO_LONG,
-                "takes {:?}:\n{}",
-                since.elapsed(),
-                shown()
-            );
+            let once = || {
+                let since = Instant::now();
+                let result = catch_unwind(AssertUnwindSafe(|| {
+                    parse_as_everything(&input, &environment)
+                }));
+                assert!(result.is_ok(), "panics:\n{:?}\n{}", input, shown());
+                since.elapsed()
+            };
+            // A busy machine may have been busy with something else: what hangs does so each time.
+            let took = (0..5).map(|_| once()).find(|took| *took < TOO_LONG);
+            assert!(took.is_some(), "takes {TOO_LONG:?} each time:\n{}", shown());
             if lane == 0 && (n + 1) % 500_000 == 0 {
                 println!("{} inputs, {:?}", (n + 1) * lanes, began.elapsed());
             }
