@@ -26,9 +26,14 @@ if [ ! -x "$program" ]; then
     echo "compose.sh: no program $program; make static, or name it in GUESTBAKE" >&2
     exit 1
 fi
-# The one for the guest may not run here.
-runs=$here/../target/guestbake-$(case $(uname -m) in aarch64) echo arm64 ;; *) echo amd64 ;; esac)
-[ -x "$runs" ] || runs=$program
+# The one for a guest of another architecture does not run here.
+runs=$program
+if ! "$runs" --version >/dev/null 2>&1; then
+    case $(uname -m) in
+        x86_64) runs=$here/../target/guestbake-amd64 ;;
+        *) runs=$here/../target/guestbake-arm64 ;;
+    esac
+fi
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/guestbake-bundle.XXXXXX")
 trap 'rm -rf "$work"' EXIT
