@@ -16,6 +16,7 @@ pub mod images;
 pub mod lines;
 pub mod mask;
 pub mod migrate;
+pub mod pack;
 pub mod pipeline;
 pub mod plan;
 pub mod report;

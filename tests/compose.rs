@@ -2,8 +2,10 @@
 
 mod support;
 
+use std::ffi::OsString;
+
 use support::image::TOOLS;
-use support::provision::{Provision, inspect};
+use support::provision::{Provision, engine, inspect};
 
 /// A plan whose files are copied to a folder of the test's own.
 fn composed(compose: &str, more: &str) -> Provision {
@@ -119,4 +121,58 @@ fn what_is_not_supported_ends_the_run_with_key_and_line() {
 fn an_image_that_is_to_be_built_must_be_in_the_bundle() {
     let ended = composed("services: {app: {build: ., network_mode: host}}", "").run();
     ended.assert_failed(21, "image_load_failed", "images", &["tested-app"]);
+}
+
+#[test]
+fn a_compose_folder_becomes_a_bundle_that_runs() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let folder = dir.path().join("My Stack");
+    std::fs::create_dir_all(folder.join("conf")).expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("a file");
+    write(
+        "compose.yaml",
+        &format!(
+            "services:\n  packed:\n    image: {TOOLS}\n    network_mode: host\n    stop_grace_period: 0s\n    \
+             command: [sh, -c, 'test \"$$A\" = \"b c\" && test -r /conf/x && exec sleep 1000']\n    \
+             env_file: app.env\n    volumes: ['./conf:/conf:ro']\n"
+        ),
+    );
+    write("app.env", "A='b c' # quoted\n");
+    write("conf/x", "x");
+    write("unrelated", "not in the bundle");
+    let bundle = dir.path().join("bundle");
+    let args: Vec<OsString> = vec![
+        folder.clone().into(),
+        "--into".into(),
+        bundle.clone().into(),
+        "--docker-host".into(),
+        engine().url().into(),
+    ];
+    let packed = Provision::new("").verb_alone("bundle", args.clone());
+    let said = String::from_utf8_lossy(&packed.stderr).into_owned();
+    assert_eq!(packed.status.code(), Some(0), "{said}");
+    let plan = std::fs::read_to_string(bundle.join("guestbake.toml")).expect("a plan");
+    assert!(plan.contains("project = \"mystack\""), "{plan}");
+    assert!(!bundle.join("unrelated").exists());
+    Provision::new("")
+        .bundled_in(Some(bundle))
+        .run()
+        .assert_done();
+
+    // Once more: what is there is not written over.
+    let again = Provision::new("").verb_alone("bundle", args);
+    assert_eq!(again.status.code(), Some(10));
+    write("compose.yaml", "services: {gone: {image: 'nobody/has:it'}}");
+    let missing = Provision::new("").verb_alone(
+        "bundle",
+        vec![
+            folder.into(),
+            "--into".into(),
+            dir.path().join("b").into(),
+            "--docker-host".into(),
+            engine().url().into(),
+        ],
+    );
+    assert_eq!(missing.status.code(), Some(21));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("nobody/has:it"));
 }

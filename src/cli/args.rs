@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
+use super::compose::{BundleFolderArgs, PlanArgs};
 use super::report::ReportArgs;
 use crate::failure::Stage;
 use crate::host::docker;
@@ -53,6 +54,10 @@ pub enum Verb {
     /// Print the diagnostics, or write them and all logs into one archive to take along
     #[command(args_override_self = true)]
     Diagnose(DiagnoseArgs),
+    /// On the host: make a plan
+    Plan(PlanArgs),
+    /// On the host: make a bundle's folder of a Compose file and the local engine's images
+    Bundle(BundleFolderArgs),
     /// Show where the current or last run stands
     Status(StatusArgs),
     /// Turn a report into a table of what took longest, or into a time line
@@ -266,7 +271,7 @@ fn stages() -> impl TypedValueParser<Value = Stage> {
     })
 }
 
-fn engine_address(text: &str) -> Result<String, String> {
+pub fn engine_address(text: &str) -> Result<String, String> {
     docker::parse_host(text).map_err(|error| format!("{error:#}"))?;
     Ok(text.to_owned())
 }

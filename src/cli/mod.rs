@@ -3,6 +3,7 @@
 mod alone;
 mod args;
 mod by_hand;
+mod compose;
 mod diagnosis;
 mod follow;
 #[cfg(feature = "manual")]
@@ -57,6 +58,8 @@ pub fn main() -> ProcessExit {
         Verb::Migrate(args) => alone::migrate(args),
         Verb::Smoke(args) => alone::smoke(args),
         Verb::Diagnose(args) => diagnosis::diagnose(args),
+        Verb::Plan(args) => compose::plan(args),
+        Verb::Bundle(args) => compose::bundle(args),
         Verb::Status(args) => status::show(&args),
         Verb::Report(args) => report::show(&args),
         Verb::Watch(args) => return watch(args),

@@ -39,9 +39,9 @@ fn place(files: &Files, file: &PlacedFile) -> io::Result<()> {
         io::Error::new(error.kind(), format!("{}: {error}", file.path.display()))
     };
     let placed = match &file.content {
-        PlacedContent::Bundle(name) => copy(files, name, &file.path, 0),
+        PlacedContent::Bundle(name) => copy_tree(files, name, &file.path),
         PlacedContent::Text(text) => {
-            write(&file.path, &mut text.as_bytes(), file.mode.unwrap_or(0o644))
+            copy_file(&file.path, &mut text.as_bytes(), file.mode.unwrap_or(0o644))
         }
         PlacedContent::Folder => fs::create_dir_all(&file.path),
     };
@@ -58,6 +58,11 @@ fn finish(file: &PlacedFile) -> io::Result<()> {
     Ok(())
 }
 
+/// A file or folder of the bundle, to another place.
+pub fn copy_tree(files: &Files, from: &Path, to: &Path) -> io::Result<()> {
+    copy(files, from, to, 0)
+}
+
 fn copy(files: &Files, from: &Path, to: &Path, depth: usize) -> io::Result<()> {
     if depth > DEEPEST {
         return Err(io::Error::other(format!("nested deeper than {DEEPEST}")));
@@ -66,7 +71,7 @@ fn copy(files: &Files, from: &Path, to: &Path, depth: usize) -> io::Result<()> {
         Ok(mut source) => {
             let mode = source.metadata()?.permissions().mode();
             // An ISO without Rock Ridge, and one that is mounted read-only, take the right to write away.
-            write(to, &mut source, mode | 0o200)
+            copy_file(to, &mut source, mode | 0o200)
         }
         Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
             fs::create_dir_all(to)?;
@@ -80,7 +85,7 @@ fn copy(files: &Files, from: &Path, to: &Path, depth: usize) -> io::Result<()> {
 }
 
 /// In place: a container of an earlier run may have the file mounted.
-fn write(to: &Path, content: &mut dyn io::Read, mode: u32) -> io::Result<()> {
+pub fn copy_file(to: &Path, content: &mut dyn io::Read, mode: u32) -> io::Result<()> {
     if let Some(folder) = to.parent() {
         fs::create_dir_all(folder)?;
     }

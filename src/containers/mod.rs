@@ -12,7 +12,7 @@ use anyhow::Context;
 use futures_util::future::{join_all, try_join_all};
 use tokio::time::Instant;
 
-pub use files::place_files;
+pub use files::{copy_file, copy_tree, place_files};
 pub use observer::{Broken, Observer, Rules};
 pub use stop::{stop, stop_all, stop_one};
 

@@ -5,7 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{BundleFiles, DEFAULT_BUNDLE_TIMEOUT, DEFAULT_LABEL, Environment, Plan, Plans, Source};
+use super::{
+    BundleFiles, DEFAULT_BUNDLE_TIMEOUT, DEFAULT_LABEL, Environment, Plan, PlanErrors, Plans,
+    Source,
+};
 use crate::bundle::{self, Bundle, Files};
 use crate::event::{Event, Events};
 use crate::failure::{Because, Fault, Reason};
@@ -138,17 +141,20 @@ fn parse(
         bytes: &bytes,
     };
     let environment = environment.into_iter().collect::<Environment>();
-    super::parse(&source, files, &environment).map_err(|errors| {
-        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        let more = match lines.len() {
-            0 | 1 => String::new(),
-            n => format!(" (and {} more)", n - 1),
-        };
-        let first = lines.first().map_or("", String::as_str);
-        let mut fault = Fault::new(Reason::PlanInvalid, format!("{first}{more}"));
-        fault.evidence = lines;
-        fault
-    })
+    super::parse(&source, files, &environment).map_err(|errors| fault(&errors))
+}
+
+/// Everything that is wrong with a plan as evidence, the first of it as the message.
+pub fn fault(errors: &PlanErrors) -> Fault {
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    let more = match lines.len() {
+        0 | 1 => String::new(),
+        n => format!(" (and {} more)", n - 1),
+    };
+    let first = lines.first().map_or("", String::as_str);
+    let mut fault = Fault::new(Reason::PlanInvalid, format!("{first}{more}"));
+    fault.evidence = lines;
+    fault
 }
 
 impl BundleFiles for Files {

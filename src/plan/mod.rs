@@ -21,6 +21,7 @@ mod reader;
 mod resolve;
 mod secrets;
 mod settings;
+mod starting;
 mod syntax;
 mod table;
 
@@ -30,11 +31,13 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io;
 
+pub use compose::project_name;
 pub use error::{PlanError, PlanErrors};
-pub use load::{FILE, OuterPlan, announce, load, outer};
+pub use load::{FILE, OuterPlan, announce, fault, load, outer};
 pub use model::*;
 pub use plans::{Emulated, Plans};
 pub use secrets::{is_secret_name, mask_url_passwords, secrets_among};
+pub use starting::Origin;
 
 /// The variable with which a host overrides `wait.timeout`, in whole seconds.
 pub const DEPS_TIMEOUT: &str = "STACK_DEPS_TIMEOUT";

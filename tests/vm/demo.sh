@@ -2,6 +2,7 @@
 # The main job, whole: a real VM whose cloud-init starts guestbake from a bundle ISO.
 #   demo.sh            ends in DONE; exit code of `guestbake watch`
 #   demo.sh failure    a service dies; exit 0 if and only if that was reported as it should be
+#   demo.sh bundle ISO   any bundle, in the demo's guest
 # Everything it makes is under target/vm, and kept for the next time.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -11,8 +12,11 @@ vm=target/vm
 kind=${1:-success}
 case $kind in
     success | failure) ;;
+    bundle)
+        bundle=$(realpath "${2:?demo.sh bundle: which ISO?}")
+        ;;
     *)
-        echo "usage: demo.sh [failure]" >&2
+        echo "usage: demo.sh [failure | bundle ISO]" >&2
         exit 64
         ;;
 esac
@@ -20,14 +24,14 @@ demo_began=$(date +%s)
 
 step "what this machine lacks" "$here/prerequisites.sh" build vm
 step "the program (make static)" make --no-print-directory static
-step "container images" "$here/images.sh" demo
 step "guest" "$here/guest.sh"
-bundle=$PWD/$vm/bundle-$kind.iso
 mkdir -p "$vm"
-if [ "$kind" = failure ]; then
-    step "bundle ISO" "$here/demo-bundle.sh" failure "$bundle"
-else
-    step "bundle ISO" "$here/demo-bundle.sh" "$bundle"
+if [ "$kind" != bundle ]; then
+    step "container images" "$here/images.sh" demo
+    bundle=$PWD/$vm/bundle-$kind.iso
+    failure=()
+    [ "$kind" = success ] || failure=(failure)
+    step "bundle ISO" "$here/demo-bundle.sh" "${failure[@]}" "$bundle"
 fi
 step "seed ISO" iso/seed.sh "$vm/seed.iso"
 accel=$("$here/accel.sh")
@@ -76,7 +80,7 @@ printf 'VM:      %s, %s s after its start; all in all %s s\n' "$ended" "$((now -
 printf 'watch:   exit %s\n' "$watched"
 printf 'report:  %s\n' "$vm/demo-$kind/report.json, timeline.svg (to look at), provision.log"
 
-if [ "$kind" = success ]; then
+if [ "$kind" != failure ]; then
     if [ "$watched" -eq 0 ] && [ -n "$hung" ]; then
         exit 1
     fi

@@ -11,6 +11,14 @@ use crate::host::engine::{
     EngineError, EngineResult, EngineVersion, ImageFacts, Images, ProgressSink,
 };
 
+impl DockerEngine {
+    /// `docker save` of these references, as one archive.
+    pub fn save<'a>(&'a self, images: &'a [&'a str]) -> BoxStream<'a, EngineResult<Bytes>> {
+        let archive = self.docker.export_images(images);
+        archive.map(|piece| piece.map_err(refine)).boxed()
+    }
+}
+
 #[async_trait]
 impl Images for DockerEngine {
     async fn version(&self) -> EngineResult<EngineVersion> {

@@ -21,5 +21,7 @@ mod yaml;
 mod tests;
 
 pub(super) use dotenv::parse as parse_env_file;
+pub(super) use project::DEFAULT_PROJECT;
 pub(super) use project::joined;
+pub use project::normalized as project_name;
 pub(super) use variables::Variables;

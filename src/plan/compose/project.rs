@@ -18,7 +18,7 @@ use crate::plan::{BundleFiles, Environment};
 /// Where files of the bundle that containers mount are copied to.
 const DEFAULT_DIRECTORY: &str = "/var/lib/guestbake/files";
 /// When nothing names the project: the bundle has no folder of its own.
-const DEFAULT_PROJECT: &str = "guestbake";
+pub const DEFAULT_PROJECT: &str = "guestbake";
 
 /// The plan with what its Compose files say, if it names some.
 pub fn joined(

@@ -11,6 +11,7 @@ use crate::plan::model::{Attachment, Condition};
 use crate::plan::node::{Entry, Item, Node};
 use crate::plan::raw::{self, EnvFile, EnvSyntax, RawContainer, RawPlan};
 use crate::plan::reader::{Value, joined, quoted};
+use crate::plan::syntax;
 use crate::plan::table::Table;
 
 pub struct Services {
@@ -173,6 +174,12 @@ impl Service<'_> {
             }
         }
         container.environment.retain(|(_, value)| value.is_some());
+        if container.container_name.is_none() && syntax::docker_name(self.name).is_err() {
+            // A single letter is no name for the engine: as Compose has it.
+            let value = format!("{}-{}-1", self.project.name, self.name);
+            let place = container.place.clone();
+            container.container_name = Some(At { value, place });
+        }
         self.networks(&mut container);
         self.mounted
             .mounts(&self.key, secrets, configs, &mut container);
@@ -327,7 +334,7 @@ impl Service<'_> {
                 let path = t.require("path", Value::string)?;
                 let syntax = match is_raw {
                     Some(true) => EnvSyntax::Docker,
-                    _ => EnvSyntax::Compose(variables.clone()),
+                    _ => EnvSyntax::Compose(Some(variables.clone())),
                 };
                 Some(At {
                     value: EnvFile {

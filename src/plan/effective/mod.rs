@@ -12,6 +12,7 @@ use super::model::*;
 use super::secrets::is_secret_header;
 use container::put_container;
 use toml_text::{TomlText, inline, text, texts, variable};
+pub(super) use toml_text::{text as quoted, texts as words};
 
 impl Plan {
     /// The effective plan as TOML. No secret is in it.

@@ -19,8 +19,8 @@ pub struct EnvFile {
 pub enum EnvSyntax {
     /// `docker run --env-file`: all literal.
     Docker,
-    /// Compose's, with the variables it may refer to.
-    Compose(Rc<Variables>),
+    /// Compose's, with the variables it may refer to; None: those of the agent's environment.
+    Compose(Option<Rc<Variables>>),
 }
 
 /// A table, or a list of `NAME=value`. Without a value it is `None`. Values are never printed.
@@ -83,12 +83,17 @@ pub fn env_files(value: &Value<'_>) -> Option<Vec<At<EnvFile>>> {
         }
         item.table(|table: &Table<'_>| {
             let required = table.value("required", Value::boolean).unwrap_or(true);
+            let is_composes =
+                table.value("format", |v| v.word(&[("raw", false), ("compose", true)]));
             let path = table.require("path", |v| v.parsed(syntax::bundle_path))?;
             Some(At {
                 value: EnvFile {
                     path: path.value,
                     required,
-                    syntax: EnvSyntax::Docker,
+                    syntax: match is_composes {
+                        Some(true) => EnvSyntax::Compose(None),
+                        _ => EnvSyntax::Docker,
+                    },
                 },
                 place: path.place,
             })

@@ -156,7 +156,10 @@ impl Resolver<'_> {
         };
         let variables = match syntax {
             EnvSyntax::Docker => env_file::parse(&bytes, self.environment),
-            EnvSyntax::Compose(variables) => compose::parse_env_file(&bytes, variables),
+            EnvSyntax::Compose(Some(variables)) => compose::parse_env_file(&bytes, variables),
+            EnvSyntax::Compose(None) => {
+                compose::parse_env_file(&bytes, &compose::Variables::of(self.environment))
+            }
         };
         variables.unwrap_or_else(|errors| {
             for error in errors {
