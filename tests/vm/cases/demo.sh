@@ -3,7 +3,7 @@
 # images: demo
 . tests/vm/case.sh
 
-"$vm/demo-bundle.sh" "$dir/bundle.iso"
+"$vm/demo-bundle.sh" "$arch" "$dir/bundle.iso"
 iso/seed.sh "$dir/seed.iso"
 boot --bundle "$dir/bundle.iso" --seed "$dir/seed.iso"
 ends_in STACK_CLOUD_INIT_DONE
