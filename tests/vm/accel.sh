@@ -1,12 +1,16 @@
 #!/bin/bash
-# Prints the accelerator that really works here, kvm or tcg, and why on stderr.
+# Prints the accelerator that really works here for a guest of the architecture, kvm or tcg, and why on stderr.
+#   accel.sh [amd64|arm64]
 # A /dev/kvm that opens proves nothing: guests may die in it before their first line, so one is booted.
 # The answer is kept until this machine boots again.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/qemu.sh"
+arch=${1:-amd64}
+qemu_for "$arch"
 mkdir -p "$here/../../target/vm"
 out=$(cd "$here/../../target/vm" && pwd)
-kept=$out/accel
+kept=$out/accel-$arch
 boot=$(cat /proc/sys/kernel/random/boot_id)
 
 if [ -r "$kept" ] && read -r accel kept_boot why <"$kept" && [ "$kept_boot" = "$boot" ]; then
@@ -26,21 +30,24 @@ try_kvm() {
         return 1
     fi
     trial=$(mktemp -d)
-    if [ -r "$out/guest-amd64.vmlinuz" ]; then
-        what=(-kernel "$out/guest-amd64.vmlinuz" -append "console=ttyS0 panic=-1" -serial "file:$trial/said")
+    if [ -r "$out/guest-$arch.vmlinuz" ]; then
+        what=(-kernel "$out/guest-$arch.vmlinuz" -append "console=$console panic=-1" -serial "file:$trial/said")
         sign='Linux version'
-    else
+    elif [ "$arch" = amd64 ]; then
         # shellcheck disable=SC2054 # commas are QEMU's
         what=(-chardev "file,id=firmware,path=$trial/said" -device isa-debugcon,iobase=0x402,chardev=firmware -serial none)
         sign='Booting from'
+    else
+        what=(-bios "$firmware" -serial "file:$trial/said")
+        sign='UEFI'
     fi
-    timeout -k 2 15 qemu-system-x86_64 -nodefaults -accel kvm -machine q35 -cpu max -m 256 -no-reboot \
+    timeout -k 2 15 "$qemu" -nodefaults -accel kvm -machine "$machine" -cpu max -m 256 -no-reboot \
         -display none "${what[@]}" 2>"$trial/errors" &
     pid=$!
     answer=1
     why="a trial guest under KVM printed nothing within 15 s"
     while kill -0 "$pid" 2>/dev/null; do
-        if grep -qs "$sign" "$trial/said"; then
+        if grep -aqs "$sign" "$trial/said"; then
             answer=0
             break
         fi
@@ -51,7 +58,7 @@ try_kvm() {
         fi
         sleep 0.1
     done
-    if [ "$answer" -ne 0 ] && grep -qs "$sign" "$trial/said"; then
+    if [ "$answer" -ne 0 ] && grep -aqs "$sign" "$trial/said"; then
         answer=0
     fi
     kill "$pid" 2>/dev/null || true
@@ -63,8 +70,8 @@ try_kvm() {
     return "$answer"
 }
 
-if [ "$(uname -m)" != x86_64 ]; then
-    accel=tcg why="the guest is amd64, this machine is $(uname -m)"
+if [ "$native" = no ]; then
+    accel=tcg why="the guest is $arch, this machine is $(uname -m)"
 elif try_kvm; then
     accel=kvm
 else

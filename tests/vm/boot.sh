@@ -1,12 +1,14 @@
 #!/bin/bash
-# Boots the guest on a fresh overlay (--again: on that of the boot before) and BECOMES QEMU: who starts it in the background ends it by that process id.
-#   boot.sh --seed ISO --serial FILE [--bundle ISO] [--pidfile FILE] [--accel kvm|tcg] [--name NAME]
+# Boots the guest on a fresh overlay (--again: on that of the boot before) and BECOMES QEMU: who starts it in the
+# background ends it by that process id.
+#   boot.sh --seed ISO --serial FILE [--arch amd64|arm64] [--bundle ISO] [--pidfile FILE] [--accel kvm|tcg] [--name NAME]
 #           [--memory MB] [--cpus N] [--again] [--channel FILE] [-- QEMU-OPTION…]
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/qemu.sh"
 out=$(cd "$here/../../target/vm" && pwd)
 
-seed='' bundle='' serial='' pidfile='' accel='' channel='' name=guest memory=3072 cpus=2 again=''
+seed='' bundle='' serial='' pidfile='' accel='' channel='' name=guest memory=3072 cpus=2 again='' arch=amd64
 while [ $# -gt 0 ]; do
     case $1 in
         --)
@@ -18,6 +20,7 @@ while [ $# -gt 0 ]; do
             shift
             continue
             ;;
+        --arch) arch=$2 ;;
         --seed) seed=$2 ;;
         --bundle) bundle=$2 ;;
         --serial) serial=$2 ;;
@@ -35,10 +38,13 @@ while [ $# -gt 0 ]; do
     shift 2
 done
 if [ -z "$seed" ] || [ -z "$serial" ]; then
-    echo "usage: boot.sh --seed ISO --serial FILE [--bundle ISO] [--pidfile FILE] [--accel kvm|tcg] [--name NAME]" >&2
+    echo "usage: boot.sh --seed ISO --serial FILE [--arch amd64|arm64] [--bundle ISO] [--accel kvm|tcg] …" >&2
     exit 64
 fi
-[ -n "$accel" ] || accel=$("$here/accel.sh")
+qemu_for "$arch"
+[ -n "$accel" ] || accel=$("$here/accel.sh" "$arch")
+processor_for "$accel"
+echo "machine: $machine, $processor ($why)" >&2
 
 mkdir -p "$out/run"
 disk=$out/run/$name.qcow2
@@ -51,12 +57,12 @@ overlay() {
 if [ -n "${GUESTBAKE_BASE_IMAGE:-}" ]; then
     # A cloud image: its own loader, kernel and command line.
     overlay qcow2 "$(realpath "$GUESTBAKE_BASE_IMAGE")"
-    kernel=()
+    kernel=(${firmware:+-bios "$firmware"})
 else
-    overlay raw "$out/guest-amd64.ext4"
+    overlay raw "$out/guest-$arch.ext4"
     # mitigations=off: nobody attacks this guest, and each costs an emulated one.
-    kernel=(-kernel "$out/guest-amd64.vmlinuz" -initrd "$out/guest-amd64.initrd"
-        -append "root=/dev/vda rw console=ttyS0 quiet loglevel=4 mitigations=off panic=-1")
+    kernel=(-kernel "$out/guest-$arch.vmlinuz" -initrd "$out/guest-$arch.initrd"
+        -append "root=/dev/vda rw console=$console quiet loglevel=4 mitigations=off panic=-1")
 fi
 case $accel in
     tcg) acceleration=tcg,thread=multi,tb-size=512 ;;
@@ -74,7 +80,7 @@ if [ -n "$channel" ]; then
     port=(-device virtio-serial-pci -chardev "file,id=channel,path=$channel"
         -device "virtserialport,chardev=channel,name=org.guestbake.0")
 fi
-exec qemu-system-x86_64 -nodefaults -name "$name" -machine q35 -accel "$acceleration" -cpu max \
+exec "$qemu" -nodefaults -name "$name" -machine "$machine" -accel "$acceleration" -cpu "$processor" \
     -smp "$cpus" -m "$memory" -no-reboot -display none -monitor none \
     -serial "file:$serial" -device virtio-rng-pci "${drives[@]}" "${port[@]}" "${kernel[@]}" \
     ${pidfile:+-pidfile "$pidfile"} "$@"

@@ -8,7 +8,9 @@ test=$(basename "$0" .sh)
 vm=$PWD/tests/vm
 top=$PWD
 dir=$top/target/vm/test/$test
-program=$top/target/guestbake-amd64
+: "${arch:=amd64}"
+program=$top/target/guestbake-$arch
+images=$top/target/vm/images-$arch
 limit=${GUESTBAKE_VM_TIMEOUT:-600}
 : "${accel:=$("$vm/accel.sh")}"
 rm -rf "$dir"
@@ -26,7 +28,7 @@ check() {
 # start [--bundle ISO]… [-- QEMU-OPTION…]: the VM, in the background as $qemu.
 start() {
     began=$(date +%s)
-    "$vm/boot.sh" --name "test-$test" --accel "$accel" --serial "$dir/serial.log" "$@" 2>>"$dir/qemu.log" &
+    "$vm/boot.sh" --arch "$arch" --name "test-$test" --accel "$accel" --serial "$dir/serial.log" "$@" 2>>"$dir/qemu.log" &
     qemu=$!
     # This shell may be told to end before the VM has.
     trap 'kill "$qemu" 2>/dev/null; exit 1' TERM INT
@@ -110,9 +112,9 @@ ends_in() {
 # A bundle folder with the little image of tools and the plan on standard input, as $dir/bundle.iso.
 small_bundle() {
     mkdir -p "$dir/bundle"
-    echo STACK_EMULATOR_BUILD_ARCH=amd64 >"$dir/bundle/build-arch.env"
+    echo "STACK_EMULATOR_BUILD_ARCH=$arch" >"$dir/bundle/build-arch.env"
     ln -s "$program" "$dir/bundle/guestbake"
-    ln -s "$top/target/vm/images-amd64/tools.tar" "$dir/bundle/tools.tar"
+    ln -s "$images/tools.tar" "$dir/bundle/tools.tar"
     {
         printf '[images]\narchives = ["tools.tar"]\nrequire = ["guestbake-test/tools:latest"]\n'
         cat

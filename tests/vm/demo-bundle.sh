@@ -1,10 +1,12 @@
 #!/bin/bash
-# Makes the demo's bundle: demo-bundle.sh [failure] OUT.iso, in a folder beside it.
+# Makes the demo's bundle: demo-bundle.sh amd64|arm64 [failure] OUT.iso, in a folder beside it.
 #   failure   Postgres is told to load a library that does not exist, so it dies soon after its start
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
 
+arch=$1
+shift
 kind=success
 if [ "${1:-}" = failure ]; then
     kind=failure
@@ -15,7 +17,7 @@ dir=${iso%.iso}
 rm -rf "$dir"
 mkdir -p "$dir"
 # Only the architecture: that the guest is emulated is to be found out in the guest.
-echo STACK_EMULATOR_BUILD_ARCH=amd64 >"$dir/build-arch.env"
+echo STACK_EMULATOR_BUILD_ARCH="$arch" >"$dir/build-arch.env"
 case $kind in
     success) cp "$top/config/miniflux.toml" "$dir/guestbake.toml" ;;
     failure)
@@ -31,6 +33,6 @@ POSTGRES_PASSWORD=$password
 POSTGRES_DB=miniflux
 DATABASE_URL=postgres://miniflux:$password@127.0.0.1:5432/miniflux?sslmode=disable
 END
-ln -s "$top/target/vm/images-amd64/images.tar.zst" "$dir/images.tar.zst"
-ln -s "$top/target/guestbake-amd64" "$dir/guestbake"
+ln -s "$top/target/vm/images-$arch/images.tar.zst" "$dir/images.tar.zst"
+ln -s "$top/target/guestbake-$arch" "$dir/guestbake"
 "$top/iso/bundle.sh" "$dir" "$iso"

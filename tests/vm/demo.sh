@@ -1,14 +1,21 @@
 #!/bin/bash
 # The main job, whole: a real VM whose cloud-init starts guestbake from a bundle ISO.
-#   demo.sh            ends in DONE; exit code of `guestbake watch`
-#   demo.sh failure    a service dies; exit 0 if and only if that was reported as it should be
-#   demo.sh bundle ISO   any bundle, in the demo's guest
+#   demo.sh [--arch amd64|arm64]            ends in DONE; exit code of `guestbake watch`
+#   demo.sh [--arch amd64|arm64] failure    a service dies; exit 0 if and only if that was reported as it should be
+#   demo.sh [--arch amd64|arm64] bundle ISO         any bundle, in the demo's guest
 # Everything it makes is under target/vm, and kept for the next time.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
 . "$here/clock.sh"
+. "$here/qemu.sh"
 vm=target/vm
+arch=amd64
+if [ "${1:-}" = --arch ]; then
+    arch=${2:-}
+    shift 2
+fi
+qemu_for "$arch"
 kind=${1:-success}
 case $kind in
     success | failure) ;;
@@ -16,38 +23,45 @@ case $kind in
         bundle=$(realpath "${2:?demo.sh bundle: which ISO?}")
         ;;
     *)
-        echo "usage: demo.sh [failure | bundle ISO]" >&2
+        echo "usage: demo.sh [--arch amd64|arm64] [failure | bundle ISO]" >&2
         exit 64
         ;;
 esac
 demo_began=$(date +%s)
 
-step "what this machine lacks" "$here/prerequisites.sh" build vm
-step "the program (make static)" make --no-print-directory static
-step "guest" "$here/guest.sh"
+this=$(dpkg --print-architecture)
+parts=(build vm)
+if [ "$arch" != "$this" ]; then
+    parts+=("$arch")
+fi
+step "what this machine lacks" "$here/prerequisites.sh" "${parts[@]}"
+# The guest's, and this machine's own to watch it.
+step "the program" make --no-print-directory "$this" "$arch"
+step "guest" "$here/guest.sh" "$arch"
+name=demo-$arch-$kind
 mkdir -p "$vm"
 if [ "$kind" != bundle ]; then
-    step "container images" "$here/images.sh" demo
-    bundle=$PWD/$vm/bundle-$kind.iso
+    step "container images" "$here/images.sh" "$arch" demo
+    bundle=$PWD/$vm/$name.iso
     failure=()
     [ "$kind" = success ] || failure=(failure)
-    step "bundle ISO" "$here/demo-bundle.sh" "${failure[@]}" "$bundle"
+    step "bundle ISO" "$here/demo-bundle.sh" "$arch" "${failure[@]}" "$bundle"
 fi
 step "seed ISO" iso/seed.sh "$vm/seed.iso"
-accel=$("$here/accel.sh")
+accel=$("$here/accel.sh" "$arch")
 
-serial=$PWD/$vm/demo-$kind.serial.log
+serial=$PWD/$vm/$name.serial.log
 printf '%s  booting the VM; its serial line goes to %s\n' "$(date +%T)" "${serial#"$PWD/"}"
 booted=$(date +%s)
 rm -f "$serial"
-"$here/boot.sh" --name "demo-$kind" --accel "$accel" --bundle "$bundle" --seed "$PWD/$vm/seed.iso" --serial "$serial" \
-    --channel "$PWD/$vm/demo-$kind.channel" &
+"$here/boot.sh" --name "$name" --arch "$arch" --accel "$accel" --bundle "$bundle" --seed "$PWD/$vm/seed.iso" \
+    --serial "$serial" --channel "$PWD/$vm/$name.channel" &
 qemu=$!
 trap 'kill "$qemu" 2>/dev/null || true' EXIT
 
 watched=0
-target/guestbake-amd64 watch --serial "$serial" --pid "$qemu" --timeout 30m \
-    --channel "$vm/demo-$kind.channel" --out "$vm/demo-$kind" || watched=$?
+"target/guestbake-$this" watch --serial "$serial" --pid "$qemu" --timeout 30m \
+    --channel "$vm/$name.channel" --out "$vm/$name" || watched=$?
 
 # The marker is out; the machine has to go down by itself.
 waited=0
@@ -65,7 +79,7 @@ else
 fi
 wait "$qemu" 2>/dev/null || true
 trap - EXIT
-rm -f "$vm/run/demo-$kind.qcow2"
+rm -f "$vm/run/$name.qcow2"
 now=$(date +%s)
 
 # The serial line as a host reads it: no carriage returns, no escape codes.

@@ -1,13 +1,16 @@
 #!/bin/bash
 # Builds the guest: a Debian 13 with cloud-init and Docker's engine, booted by QEMU with its own kernel.
-#   guest.sh    ->  target/vm/guest-amd64.ext4, .vmlinuz, .initrd
-# Kept, and built again only when this script has changed. GUESTBAKE_BASE_IMAGE=IMAGE.qcow2 replaces it: nothing is built.
+#   guest.sh [amd64|arm64]    ->  target/vm/guest-ARCH.ext4, .vmlinuz, .initrd
+# Kept, and built again only when what it is made by has changed. GUESTBAKE_BASE_IMAGE=IMAGE.qcow2 replaces it: nothing
+# is built.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/apt.sh"
+. "$here/debian-root.sh"
+arch=${1:-amd64}
 mkdir -p "$here/../../target/vm"
 out=$(cd "$here/../../target/vm" && pwd)
-guest=$out/guest-amd64
+guest=$out/guest-$arch
 
 if [ -n "${GUESTBAKE_BASE_IMAGE:-}" ]; then
     if [ ! -r "$GUESTBAKE_BASE_IMAGE" ]; then
@@ -17,27 +20,18 @@ if [ -n "${GUESTBAKE_BASE_IMAGE:-}" ]; then
     echo "guest: $GUESTBAKE_BASE_IMAGE"
     exit 0
 fi
-stamp=$(cat "$here/guest.sh" "$here/apt.sh" | sha256sum | cut -d' ' -f1)
+stamp=$(cat "$here/guest.sh" "$here/apt.sh" "$here/debian-root.sh" | sha256sum | cut -d' ' -f1)
 if [ -s "$guest.ext4" ] && [ "$(cat "$guest.stamp" 2>/dev/null)" = "$stamp" ]; then
-    echo "kept: guest-amd64.ext4 ($(du -h "$guest.ext4" | cut -f1))"
+    echo "kept: guest-$arch.ext4 ($(du -h "$guest.ext4" | cut -f1))"
     exit 0
 fi
 if [ "$(id -u)" -ne 0 ]; then
     echo "guest.sh: run as root: it makes a Debian root with chroot" >&2
     exit 1
 fi
-rm -f "$guest.stamp"
 work=$(mktemp -d "$out/guest.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 root=$work/root
-
-# The kernel has ext4 and PCI built in; a disk on virtio is all the initrd must bring.
-cat >"$work/before.sh" <<'INNER'
-set -eu
-mkdir -p "$1/etc/initramfs-tools/conf.d"
-printf 'MODULES=list\nCOMPRESS=zstd\nBUSYBOX=n\n' >"$1/etc/initramfs-tools/conf.d/guestbake"
-echo virtio_blk >"$1/etc/initramfs-tools/modules"
-INNER
 
 cat >"$work/after.sh" <<'INNER'
 set -eu
@@ -57,24 +51,38 @@ rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*
 INNER
 
 packages=(
-    systemd systemd-sysv dbus udev kmod linux-image-cloud-amd64 initramfs-tools zstd
+    systemd systemd-sysv dbus udev kmod "linux-image-cloud-$arch" busybox-static
     cloud-init docker.io iproute2
 )
-echo "building the guest: Debian $DEBIAN_SUITE with ${packages[*]}"
-if ! mmdebstrap --quiet --variant=minbase --architectures=amd64 --keyring="$DEBIAN_KEYRING" \
-    --include="$(IFS=,; echo "${packages[*]}")" \
-    --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
-    --dpkgopt='path-exclude=/usr/share/locale/*' \
-    --essential-hook="sh $work/before.sh \"\$1\"" --customize-hook="sh $work/after.sh \"\$1\"" \
-    "$DEBIAN_SUITE" "$root" "$(debian_mirror)" >"$work/log" 2>&1; then
-    tail -n 20 "$work/log" >&2
-    exit 1
-fi
-cp "$root"/boot/vmlinuz-* "$guest.vmlinuz"
-cp "$root"/boot/initrd.img-* "$guest.initrd"
+echo "building the guest: Debian $DEBIAN_SUITE for $arch with ${packages[*]}"
+# Its initrd is made below, for any architecture.
+debian_root "$arch" "$root" "$work/log" --dpkgopt='path-exclude=/etc/kernel/postinst.d/initramfs-tools' \
+    --customize-hook="sh $work/after.sh \"\$1\"" -- "${packages[@]}"
 
-rm -f "$guest.ext4"
-truncate -s 6G "$guest.ext4"
-/sbin/mke2fs -q -t ext4 -L root -E lazy_itable_init=1,lazy_journal_init=1 -d "$root" "$guest.ext4"
-echo "$stamp" >"$guest.stamp"
-echo "built: guest-amd64.ext4 ($(du -h "$guest.ext4" | cut -f1)), initrd $(du -h "$guest.initrd" | cut -f1)"
+kernel=$(basename "$root"/lib/modules/*)
+cp "$root/boot/vmlinuz-$kernel" "$work/made.vmlinuz"
+depmod -b "$root" "$kernel"
+
+# The kernel has ext4 and PCI built in; a disk on virtio is all that is missing.
+mkdir -p "$work/initrd/dev" "$work/initrd/root"
+cp "$root/usr/bin/busybox" "$work/initrd/"
+xz -dc "$root/lib/modules/$kernel/kernel/drivers/block/virtio_blk.ko.xz" >"$work/initrd/virtio_blk.ko"
+cat >"$work/initrd/init" <<'INNER'
+#!/busybox sh
+/busybox mount -t devtmpfs dev /dev
+/busybox insmod /virtio_blk.ko
+/busybox mount -t ext4 -o noatime /dev/vda /root
+/busybox mount --move /dev /root/dev
+exec /busybox switch_root /root /sbin/init
+INNER
+chmod +x "$work/initrd/init"
+(cd "$work/initrd" && find . | cpio --quiet -o -H newc) | zstd -q -o "$work/made.initrd"
+
+truncate -s 6G "$work/made.ext4"
+/sbin/mke2fs -q -t ext4 -L root -E lazy_itable_init=1,lazy_journal_init=1 -d "$root" "$work/made.ext4"
+echo "$stamp" >"$work/made.stamp"
+rm -f "$guest.stamp"
+for part in vmlinuz initrd ext4 stamp; do
+    mv -f "$work/made.$part" "$guest.$part"
+done
+echo "built: guest-$arch.ext4 ($(du -h "$guest.ext4" | cut -f1)), initrd $(du -h "$guest.initrd" | cut -f1)"

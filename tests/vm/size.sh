@@ -1,16 +1,23 @@
 #!/bin/bash
-# The static program must start in any guest and be small enough to be copied into one without a thought.
+# The static programs must start in any guest and be small enough to be copied into one without a thought.
+#   size.sh [amd64] [arm64]
 set -eu
-program=$(dirname "$0")/../../target/guestbake-amd64
+if [ $# -eq 0 ]; then
+    set -- amd64 arm64
+fi
+cd "$(dirname "$0")/../../target"
 most=6000000
-if readelf -lW "$program" | grep -q INTERP || readelf -dW "$program" | grep -q NEEDED; then
-    echo "$program needs an interpreter or a shared library:"
-    readelf -ldW "$program" | grep -E 'INTERP|NEEDED'
-    exit 1
-fi
-size=$(stat -c %s "$program")
-if [ "$size" -gt "$most" ]; then
-    echo "$program has $size bytes, more than $most"
-    exit 1
-fi
-echo "ok static: no interpreter, no library, $size bytes"
+for arch in "$@"; do
+    program=guestbake-$arch
+    if readelf -lW "$program" | grep -q INTERP || readelf -dW "$program" | grep -q NEEDED; then
+        echo "$program needs an interpreter or a shared library:"
+        readelf -ldW "$program" | grep -E 'INTERP|NEEDED'
+        exit 1
+    fi
+    size=$(stat -c %s "$program")
+    if [ "$size" -gt "$most" ]; then
+        echo "$program has $size bytes, more than $most"
+        exit 1
+    fi
+    echo "ok static: $program has no interpreter, no library, $size bytes"
+done

@@ -1,6 +1,6 @@
 #!/bin/bash
-# The tests in real VMs: test.sh [--long] [NAME…]. Without names, the cases in tests/vm/cases; with --long those in
-# tests/vm/cases/long, which `make chaos` runs. Each looks at the serial line as a host does.
+# The tests in real VMs: test.sh [--arch amd64|arm64] [--long] [NAME…]. Without names, the cases in tests/vm/cases; with
+# --long those in tests/vm/cases/long, which `make chaos` runs. Each looks at the serial line as a host does.
 # Two VMs run side by side: a booting guest keeps little more than one core busy.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -9,6 +9,11 @@ cd "$here/../.."
 top=$PWD
 work=$top/target/vm/test
 
+export arch=amd64
+if [ "${1:-}" = --arch ]; then
+    arch=$2
+    shift 2
+fi
 names=() files=()
 # add FILE
 add() {
@@ -53,12 +58,13 @@ run() {
     fi
 }
 
-step "what this machine lacks" "$here/prerequisites.sh" build vm
-step "the program (make static)" make --no-print-directory static
+# shellcheck disable=SC2046 # one word or none
+step "what this machine lacks" "$here/prerequisites.sh" build vm $([ "$arch" = "$(dpkg --print-architecture)" ] || echo "$arch")
+step "the program" make --no-print-directory "$arch"
 # shellcheck disable=SC2046 # a list of names
-step "container images" "$here/images.sh" tools $(sed -n 's/^# images: //p' "${files[@]}")
-step "guest" "$here/guest.sh"
-accel=$("$here/accel.sh")
+step "container images" "$here/images.sh" "$arch" tools $(sed -n 's/^# images: //p' "${files[@]}")
+step "guest" "$here/guest.sh" "$arch"
+accel=$("$here/accel.sh" "$arch")
 export accel
 mkdir -p "$work"
 

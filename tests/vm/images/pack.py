@@ -1,9 +1,12 @@
 """Packs container images out of one Debian root into an archive that `docker load` takes.
 
-usage: pack.py ROOT IMAGES.json OUT.tar
+usage: pack.py ARCH ROOT IMAGES.json OUT.tar
+
+ROOT may be of any architecture: nothing in it is run.
 
 An image holds the files of the packages it names and the libraries their programs load; a package whose name ends in
-an equals sign and paths gives only these; "made" names paths that no package owns. What every image of the archive needs stands once, in the first layer.
+an equals sign and paths gives only these; "made" names paths that no package owns. What every image of the archive
+needs stands once, in the first layer.
 Same input, same bytes: names are sorted, times and owners do not come from this machine.
 """
 
@@ -13,6 +16,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -32,8 +36,7 @@ ALWAYS = ["/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/os-release", 
           "/root", "/tmp", "/var/tmp", "/run", "/var/run", "/proc", "/sys", "/dev", "/etc", "/usr/bin", "/var/lib"]
 
 
-def run(root, *command):
-    return subprocess.run(["chroot", root, *command], capture_output=True, text=True, check=False).stdout
+TRIPLETS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
 
 
 def real(root, path):
@@ -47,11 +50,21 @@ def is_elf(path):
         return file.read(4) == b"\x7fELF"
 
 
-def files_of(root, package):
+def dpkg_list(root, arch, name):
+    """What `dpkg -L` prints, from its own notes."""
+    for noted in (f"{name}:{arch}", name):
+        path = f"{root}/var/lib/dpkg/info/{noted}.list"
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                return file.read().splitlines()
+    sys.exit(f"pack.py: no package {name} in {root}")
+
+
+def files_of(root, arch, package):
     name, _, only = package.partition("=")
     wanted = only.split(",") if only else ["*"]
     names = set()
-    for path in run(root, "dpkg", "-L", name).splitlines():
+    for path in dpkg_list(root, arch, name):
         path = real(root, path)
         if not path.startswith("/") or path == "/" or not os.path.lexists(root + path):
             continue
@@ -66,23 +79,35 @@ def files_of(root, package):
     return names
 
 
-def libraries(root, names):
-    programs = [n for n in sorted(names)
-                if stat.S_ISREG(os.lstat(root + n).st_mode) and is_elf(root + n)]
-    found = set()
-    if not programs:
-        return found
-    for line in run(root, "ldd", *programs).splitlines():
-        words = line.split()
-        if "not found" in line:
-            sys.exit(f"pack.py: {line.strip()}")
-        path = words[2] if "=>" in words else words[0] if words else ""
-        while path.startswith("/") and not path.endswith(":") and os.path.lexists(root + path):
-            path = real(root, path)
-            found.add(path)
-            if not os.path.islink(root + path):
-                break
-            path = os.path.join(os.path.dirname(path), os.readlink(root + path))
+def dynamic_section(root, path):
+    """The libraries that a program names, and the folders it wants them from."""
+    said = subprocess.run(["readelf", "-dW", root + path], capture_output=True, text=True, check=False).stdout
+    needed = re.findall(r"\(NEEDED\).*\[(.*)\]", said)
+    paths = re.findall(r"\((?:RUNPATH|RPATH)\).*\[(.*)\]", said)
+    return needed, [p.replace("$ORIGIN", os.path.dirname(path)) for group in paths for p in group.split(":")]
+
+
+def libraries(root, arch, names):
+    """What the dynamic linker would load for these programs, links included."""
+    usual = [f"/usr/lib/{TRIPLETS[arch]}", "/usr/lib"]
+    pending = [n for n in sorted(names) if stat.S_ISREG(os.lstat(root + n).st_mode) and is_elf(root + n)]
+    seen, found = set(pending), set()
+    while pending:
+        program = pending.pop()
+        needed, folders = dynamic_section(root, program)
+        for library in needed:
+            path = next((f"{f}/{library}" for f in folders + usual if os.path.lexists(f"{root}{f}/{library}")), None)
+            if path is None:
+                sys.exit(f"pack.py: {program} needs {library}, which is not in {root}")
+            while True:
+                path = real(root, path)
+                found.add(path)
+                if not os.path.islink(root + path):
+                    break
+                path = os.path.join(os.path.dirname(path), os.readlink(root + path))
+            if path not in seen:
+                seen.add(path)
+                pending.append(path)
     return found
 
 
@@ -161,14 +186,16 @@ def user_id(root, name):
 
 
 def busybox_links(root, layer):
-    for applet in run(root, "busybox", "--list").split():
+    with open(root + "/etc/busybox-applets", encoding="utf-8") as file:
+        applets = file.read().split()
+    for applet in applets:
         name = f"/usr/bin/{applet}"
         if applet != "busybox" and name not in layer.names:
             layer.link(name, "busybox")
 
 
 def main():
-    root, description, out = sys.argv[1:]
+    arch, root, description, out = sys.argv[1:]
     root = os.path.realpath(root)
     with open(description, encoding="utf-8") as file:
         plan = json.load(file)
@@ -178,9 +205,9 @@ def main():
     for image in plan["images"]:
         names = set(n for n in ALWAYS if os.path.lexists(root + n))
         for package in plan["packages"] + image.get("packages", []):
-            names |= files_of(root, package)
+            names |= files_of(root, arch, package)
         names |= made(root, image.get("made", []))
-        contents[image["name"]] = with_folders(names | libraries(root, names))
+        contents[image["name"]] = with_folders(names | libraries(root, arch, names))
     shared = set.intersection(*contents.values())
 
     base = Layer()
@@ -204,7 +231,7 @@ def main():
         if layer.names:
             stack.append(layer.finish())
         config = {
-            "architecture": plan["architecture"], "os": "linux", "created": EPOCH, "config": image["config"],
+            "architecture": arch, "os": "linux", "created": EPOCH, "config": image["config"],
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest, _ in stack]},
             "history": [{"created": EPOCH, "created_by": "guestbake tests"} for _ in stack],
         }

@@ -3,6 +3,8 @@
 # behind them. With STACK_DEPS_ONLY it is the services, without it the application, which refuses what is not as the
 # real one needs it.
 set -eu
+# The first process of a container has no handler of its own; all others end with it.
+trap 'exit 0' TERM
 
 for volume in postgres redis clickhouse minio inbucket; do
     if ! grep -q " /data/$volume " /proc/mounts; then
