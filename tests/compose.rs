@@ -37,7 +37,7 @@ services:
   checked:
     <<: *tools
     command: [sh, -c, 'trap \"exit 0\" TERM; sleep 1; touch /tmp/up; sleep 1000 & wait']
-    healthcheck: {{test: test -e /tmp/up, interval: 200ms}}
+    healthcheck: {{test: test -e /tmp/up, interval: 200ms, retries: 100}}
     depends_on: {{prepared: {{condition: service_completed_successfully}}}}
     volumes: [data:/data]
     environment: {{WORD: '${{WORD:-none}}'}}
