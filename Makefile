@@ -22,7 +22,7 @@ manual:
 	$(CARGO) build --locked
 	@mkdir -p target/manual; cd target/manual; set -ex; program=../debug/guestbake; \
 	$$program man >guestbake.1; \
-	for verb in run check wait migrate smoke diagnose status report watch; do \
+	for verb in run check wait migrate smoke diagnose status report watch plan bundle; do \
 		$$program man $$verb >guestbake-$$verb.1; \
 	done; \
 	$$program completions bash >guestbake.bash; \
