@@ -37,4 +37,5 @@ boot --bundle "$dir/bundle.iso" --seed "$dir/seed.iso"
 ends_in STACK_CLOUD_INIT_DONE
 check "the smoke test ran" result_has '"smoke":"passed"'
 exposure=$(sed -n 's/.*Overall exposure level for guestbake.service: \([0-9.]*\) .*/\1/p' "$dir/serial.txt")
-check "the unit's exposure, ${exposure:-unknown}, is no worse than it was" awk "BEGIN { exit !(0 < ${exposure:-99} && ${exposure:-99} <= 4.0) }"
+# It was 3.9 before NotifyAccess=all, which a program needs that its bootstrap starts.
+check "the unit's exposure, ${exposure:-unknown}, is no worse than it was" awk "BEGIN { exit !(0 < ${exposure:-99} && ${exposure:-99} <= 4.1) }"
