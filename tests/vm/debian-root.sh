@@ -54,6 +54,13 @@ debian_root() {
     # shellcheck disable=SC2086 # a list of package names
     debian_bootstrap "$arch" "$root" "$log" extract "${unpacking[@]}" --include='?essential' \
         --include="$(debian_list $required "$@")"
+    # Where scripts put a link in a package's folder's place (/var/run), the folder has to go first.
+    find "$configured" -xdev -type l -printf '%P\n' | while read -r link; do
+        if [ -d "$root/$link" ] && [ ! -L "$root/$link" ]; then
+            rmdir "$root/$link"
+            cp -P "$configured/$link" "$root/$link"
+        fi
+    done
     debian_made "$configured" | tar -C "$configured" --null --no-recursion -T - -c |
         tar -C "$root" --keep-directory-symlink -x
     rm -rf "$configured"
