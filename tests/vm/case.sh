@@ -91,6 +91,28 @@ with socket.socket(socket.AF_UNIX) as s:
 END
 }
 
+# share_folder: $dir/shared for the VM that is started with `-- "${with_share[@]}"`, by the process $virtiofsd.
+share_folder() {
+    mkdir "$dir/shared"
+    sockets=$(mktemp -d)
+    "$vm/virtiofsd.sh" "$sockets/fs" "$dir/shared" 2>"$dir/virtiofsd.log" &
+    virtiofsd=$!
+    until [ -S "$sockets/fs" ]; do
+        kill -0 "$virtiofsd"
+        sleep 0.2
+    done
+    # shellcheck disable=SC2034,SC2054 # for the cases; the commas are QEMU's
+    with_share=(-object memory-backend-memfd,id=memory,size=3072M,share=on -numa node,memdev=memory
+        -chardev "socket,id=fs,path=$sockets/fs" -device vhost-user-fs-pci,chardev=fs,tag=hostfs)
+}
+
+# unshare_folder: after the VM's end.
+unshare_folder() {
+    kill -KILL "$virtiofsd" 2>/dev/null || true
+    wait "$virtiofsd" 2>/dev/null || true
+    rm -rf "$sockets"
+}
+
 says() {
     grep -Fq -- "$1" "$dir/serial.txt"
 }

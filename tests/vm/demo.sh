@@ -61,7 +61,7 @@ trap 'kill "$qemu" 2>/dev/null || true' EXIT
 
 watched=0
 "target/guestbake-$this" watch --serial "$serial" --pid "$qemu" --timeout 30m \
-    --channel "$vm/$name.channel" --out "$vm/$name" || watched=$?
+    --channel "$vm/$name.channel" --out "$vm/$name.report" || watched=$?
 
 # The marker is out; the machine has to go down by itself.
 waited=0
@@ -92,7 +92,7 @@ printf 'result:  %s\n' "$(grep -o 'STACK_PROVISION_RESULT: .*' "$serial.txt" | t
 printf 'verdict: %s\n' "$(grep -Fx -e STACK_CLOUD_INIT_DONE -e STACK_CLOUD_INIT_FAILED "$serial.txt" | tail -n 1 || true)"
 printf 'VM:      %s, %s s after its start; all in all %s s\n' "$ended" "$((now - booted))" "$((now - demo_began))"
 printf 'watch:   exit %s\n' "$watched"
-printf 'report:  %s\n' "$vm/$name/report.json, timeline.svg (to look at), provision.log"
+printf 'report:  %s\n' "$vm/$name.report/report.json, timeline.svg (to look at), provision.log"
 
 if [ "$kind" != failure ]; then
     if [ "$watched" -eq 0 ] && [ -n "$hung" ]; then
@@ -111,7 +111,7 @@ expect() {
         wrong=yes
     fi
 }
-expect "the host has the time line" grep -q "failed at" "$vm/$name/timeline.svg"
+expect "the host has the time line" grep -q "failed at" "$vm/$name.report/timeline.svg"
 expect "watch exits 1" test "$watched" -eq 1
 expect "the marker is STACK_CLOUD_INIT_FAILED" grep -Fqx STACK_CLOUD_INIT_FAILED "$serial.txt"
 expect "there is no STACK_CLOUD_INIT_DONE" test "$(grep -Fcx STACK_CLOUD_INIT_DONE "$serial.txt" || true)" -eq 0

@@ -5,9 +5,14 @@ refuse() {
     echo "db-migrations: $1" >&2
     exit 1
 }
+# Only an emulated guest's plan has V8 leave its compilers out.
+flags=
+if [ "${STANDIN_EMULATED:-}" = yes ]; then
+    flags='--no-opt --no-wasm-tier-up --no-wasm-dynamic-tiering --no-wasm-code-gc '
+fi
 case $* in
-    '--no-opt --no-wasm-tier-up --no-wasm-dynamic-tiering --no-wasm-code-gc dist/db-migrations.mjs migrate') verb=migrate ;;
-    '--no-opt --no-wasm-tier-up --no-wasm-dynamic-tiering --no-wasm-code-gc dist/db-migrations.mjs seed') verb=seed ;;
+    "${flags}dist/db-migrations.mjs migrate") verb=migrate ;;
+    "${flags}dist/db-migrations.mjs seed") verb=seed ;;
     *) refuse "not what it is called with: $*" ;;
 esac
 [ "$PWD" = /app/apps/backend ] || refuse "in $PWD"
