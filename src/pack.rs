@@ -1,7 +1,8 @@
 //! A folder with a Compose file becomes the folder of a bundle: the plan, every file that it reads, the images that it
 //! names from the engine at hand, the program. On the host; nothing is pulled and nothing built.
 
-use std::cell::RefCell;
+mod stack;
+
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -11,151 +12,20 @@ use anyhow::{Context, anyhow};
 use futures_util::StreamExt;
 use rustix::fs::{Mode, OFlags, open};
 
+pub use stack::{Planned, Stack};
+
 use crate::arch::Arch;
-use crate::bundle::Files;
+use crate::bundle::{self, Files};
 use crate::containers::{copy_file, copy_tree};
 use crate::failure::{Because, Fault, Reason};
 use crate::host::docker::{DockerEngine, DockerHost};
 use crate::host::engine::Images;
-use crate::plan::{self, BundleFiles, Environment, Origin, Plan, Source};
+use crate::plan::{self, BundleFiles, Environment, Plan, Source};
 
 /// Where the images go.
 const ARCHIVE: &str = "images.tar.zst";
 /// Half the size of no compression at all, and quicker to unpack than what is packed harder.
 const LEVEL: i32 = 9;
-/// As Compose looks for them.
-const USUAL: [&str; 4] = [
-    "compose.yaml",
-    "compose.yml",
-    "docker-compose.yml",
-    "docker-compose.yaml",
-];
-
-/// Compose files, and the folder that they and the bundle's files lie in.
-pub struct Stack {
-    folder: PathBuf,
-    files: Vec<String>,
-    profiles: Vec<String>,
-}
-
-/// The plan's text and what it means.
-pub struct Planned {
-    pub text: String,
-    pub plan: Plan,
-    /// What it reads, relative to the folder.
-    names: BTreeSet<String>,
-}
-
-impl Stack {
-    /// A folder in which Compose would find its files, or the files themselves.
-    pub fn find(paths: &[PathBuf], profiles: Vec<String>) -> Result<Stack, Fault> {
-        let wrong = |message: String| Fault::new(Reason::PlanInvalid, message);
-        let first = paths.first().map_or(Path::new("."), PathBuf::as_path);
-        if first.is_dir() {
-            let there = |name: &&str| first.join(name).is_file();
-            let main = USUAL
-                .iter()
-                .find(|name| there(name))
-                .ok_or_else(|| wrong(format!("{}: no {}", first.display(), USUAL.join(", no "))))?;
-            let (stem, end) = main.rsplit_once('.').unwrap_or((main, ""));
-            let over = format!("{stem}.override.{end}");
-            let over = Some(over).filter(|over| there(&over.as_str()));
-            return Ok(Stack {
-                folder: first.to_owned(),
-                files: std::iter::once((*main).to_owned()).chain(over).collect(),
-                profiles,
-            });
-        }
-        let folder = match first.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let name = |path: &PathBuf| {
-            let inside = path.strip_prefix(folder).unwrap_or(path);
-            let name = inside.to_str().map(str::to_owned);
-            name.filter(|name| !name.starts_with('/')).ok_or_else(|| {
-                wrong(format!(
-                    "{} is not below {}",
-                    path.display(),
-                    folder.display()
-                ))
-            })
-        };
-        Ok(Stack {
-            files: paths.iter().map(name).collect::<Result<_, _>>()?,
-            folder: folder.to_owned(),
-            profiles,
-        })
-    }
-
-    /// A plan to start from.
-    pub fn starting_plan(&self) -> Result<Planned, Fault> {
-        let archive = self.folder.join(ARCHIVE).is_file().then_some(ARCHIVE);
-        self.planned(archive)
-    }
-
-    fn planned(&self, archive: Option<&str>) -> Result<Planned, Fault> {
-        let asked = self.asked(&[])?;
-        let absolute = fs::canonicalize(&self.folder).because(Reason::PlanInvalid)?;
-        let folder = absolute.file_name().unwrap_or_default();
-        let folder = plan::project_name(&folder.to_string_lossy());
-        let mut origin = Origin {
-            files: &self.files,
-            profiles: &self.profiles,
-            project: None,
-            archive,
-        };
-        let mut plan = parsed("compose", &origin.toml(), &asked)?;
-        // In the guest the folder has another name.
-        if plan.takes_default_project() && !folder.is_empty() {
-            origin.project = Some(&folder);
-            plan = parsed("compose", &origin.toml(), &asked)?;
-        }
-        Ok(Planned {
-            text: plan.starting(&origin),
-            plan,
-            names: asked.names.into_inner(),
-        })
-    }
-
-    /// The plan in the folder, or one made of its Compose files.
-    fn plan_with_images(&self) -> Result<Planned, Fault> {
-        let own = self.folder.join(plan::FILE);
-        if !own.is_file() {
-            return self.planned(Some(ARCHIVE));
-        }
-        let asked = self.asked(&[ARCHIVE])?;
-        let text = fs::read_to_string(&own)
-            .context(own.display().to_string())
-            .because(Reason::PlanInvalid)?;
-        let plan = parsed(&own.to_string_lossy(), &text, &asked)?;
-        if !plan
-            .images
-            .archives
-            .iter()
-            .any(|name| name.as_os_str() == ARCHIVE)
-        {
-            let message = format!(
-                "{}: `[images] archives` must name \"{ARCHIVE}\", which the images are saved to",
-                own.display()
-            );
-            return Err(Fault::new(Reason::PlanInvalid, message));
-        }
-        Ok(Planned {
-            text,
-            plan,
-            names: asked.names.into_inner(),
-        })
-    }
-
-    fn asked(&self, made: &'static [&'static str]) -> Result<Asked, Fault> {
-        Ok(Asked {
-            files: opened(&self.folder)?,
-            made,
-            names: RefCell::default(),
-        })
-    }
-}
 
 fn opened(folder: &Path) -> Result<Files, Fault> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -175,33 +45,6 @@ fn parsed(name: &str, text: &str, files: &dyn BundleFiles) -> Result<Plan, Fault
     plans
         .map(|plans| plans.native)
         .map_err(|errors| plan::fault(&errors))
-}
-
-/// Files that remember which of them were asked for.
-struct Asked {
-    files: Files,
-    /// Will be there.
-    made: &'static [&'static str],
-    names: RefCell<BTreeSet<String>>,
-}
-
-impl BundleFiles for Asked {
-    fn exists(&self, name: &str) -> bool {
-        if self.made.contains(&name) {
-            return true;
-        }
-        let exists = self.files.exists(name);
-        if exists {
-            self.names.borrow_mut().insert(name.to_owned());
-        }
-        exists
-    }
-
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        let content = self.files.read(name)?;
-        self.names.borrow_mut().insert(name.to_owned());
-        Ok(content)
-    }
 }
 
 /// What a bundle is made with.
@@ -295,8 +138,9 @@ impl Packing {
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )?);
+        let left_out = self.left_out(stack)?;
         for name in &planned.names {
-            copy_tree(&files, Path::new(name), &self.into.join(name))?;
+            copy_tree(&files, Path::new(name), &self.into.join(name), &left_out)?;
         }
         let arch = format!("STACK_EMULATOR_BUILD_ARCH={}\n", self.arch);
         copy_file(
@@ -311,6 +155,15 @@ impl Packing {
         )?;
         let mut program = File::open(&self.program)?;
         copy_file(&self.into.join("guestbake"), &mut program, 0o755)
+    }
+
+    /// What is made anew, and the folder itself, where the whole stack's folder is copied.
+    fn left_out(&self, stack: &Stack) -> io::Result<Vec<PathBuf>> {
+        let mut left_out: Vec<PathBuf> = bundle::OWN_FILES.map(PathBuf::from).into();
+        left_out.push(ARCHIVE.into());
+        let (folder, into) = (stack.folder.canonicalize()?, self.into.canonicalize()?);
+        left_out.extend(into.strip_prefix(folder).ok().map(Path::to_owned));
+        Ok(left_out)
     }
 
     /// `docker save`, compressed on the way.

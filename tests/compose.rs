@@ -3,22 +3,47 @@
 mod support;
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Output;
 
 use support::image::TOOLS;
-use support::provision::{Provision, engine, inspect};
+use support::provision::{Ended, Provision, engine, inspect};
 
-/// A plan whose files are copied to a folder of the test's own.
+/// `guestbake bundle`, with the shared engine's images.
+fn bundle(folder: &Path, into: &Path) -> Output {
+    let args: Vec<OsString> = vec![
+        folder.into(),
+        "--into".into(),
+        into.into(),
+        "--docker-host".into(),
+        engine().url().into(),
+    ];
+    Provision::new("").verb_alone("bundle", args)
+}
+
+/// A run of such a bundle. This machine is no guest: what is copied goes with the test.
+fn run_of(bundle: PathBuf) -> Ended {
+    let provision = Provision::new("");
+    let path = bundle.join("guestbake.toml");
+    let plan = std::fs::read_to_string(&path).expect("a plan");
+    let directory = format!(
+        "[compose]\ndirectory = '{}'\n",
+        provision.placed_files().display()
+    );
+    std::fs::write(path, plan.replacen("[compose]\n", &directory, 1)).expect("the plan");
+    provision.bundled_in(Some(bundle)).run()
+}
+
+/// A plan whose files are copied to a folder of the run's own.
 fn composed(compose: &str, more: &str) -> Provision {
-    let directory = tempfile::Builder::new()
-        .prefix("guestbake-files-")
-        .tempdir()
-        .expect("a temporary directory")
-        .keep();
+    let provision = Provision::new("");
     let plan = format!(
         "[compose]\nfiles = ['compose.yaml']\nproject = 'tested'\ndirectory = '{}'\n{more}",
-        directory.display()
+        provision.placed_files().display()
     );
-    Provision::new(&plan).file("compose.yaml", compose)
+    provision
+        .file("guestbake.toml", plan)
+        .file("compose.yaml", compose)
 }
 
 #[test]
@@ -140,39 +165,38 @@ fn a_compose_folder_becomes_a_bundle_that_runs() {
     write("app.env", "A='b c' # quoted\n");
     write("conf/x", "x");
     write("unrelated", "not in the bundle");
-    let bundle = dir.path().join("bundle");
-    let args: Vec<OsString> = vec![
-        folder.clone().into(),
-        "--into".into(),
-        bundle.clone().into(),
-        "--docker-host".into(),
-        engine().url().into(),
-    ];
-    let packed = Provision::new("").verb_alone("bundle", args.clone());
+    let into = dir.path().join("bundle");
+    let packed = bundle(&folder, &into);
     let said = String::from_utf8_lossy(&packed.stderr).into_owned();
     assert_eq!(packed.status.code(), Some(0), "{said}");
-    let plan = std::fs::read_to_string(bundle.join("guestbake.toml")).expect("a plan");
+    let plan = std::fs::read_to_string(into.join("guestbake.toml")).expect("a plan");
     assert!(plan.contains("project = \"mystack\""), "{plan}");
-    assert!(!bundle.join("unrelated").exists());
-    Provision::new("")
-        .bundled_in(Some(bundle))
-        .run()
-        .assert_done();
+    assert!(!into.join("unrelated").exists());
+    run_of(into.clone()).assert_done();
 
     // Once more: what is there is not written over.
-    let again = Provision::new("").verb_alone("bundle", args);
-    assert_eq!(again.status.code(), Some(10));
+    assert_eq!(bundle(&folder, &into).status.code(), Some(10));
     write("compose.yaml", "services: {gone: {image: 'nobody/has:it'}}");
-    let missing = Provision::new("").verb_alone(
-        "bundle",
-        vec![
-            folder.into(),
-            "--into".into(),
-            dir.path().join("b").into(),
-            "--docker-host".into(),
-            engine().url().into(),
-        ],
-    );
+    let missing = bundle(&folder, &dir.path().join("b"));
     assert_eq!(missing.status.code(), Some(21));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("nobody/has:it"));
+}
+
+#[test]
+fn a_folder_that_mounts_itself_is_in_the_bundle_without_what_the_bundle_adds() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let folder = dir.path().join("app");
+    std::fs::create_dir_all(folder.join("src")).expect("a folder");
+    std::fs::write(folder.join("src/main"), "").expect("a file");
+    let compose = format!(
+        "services:\n  app:\n    image: {TOOLS}\n    network_mode: host\n    stop_grace_period: 0s\n    \
+         volumes: ['.:/code']\n    command: [sh, -c, 'cd /code && test -e src/main && test ! -e images.tar.zst && test ! -e out && exec sleep 1000']\n"
+    );
+    std::fs::write(folder.join("compose.yaml"), compose).expect("a file");
+    let into = folder.join("out");
+    let packed = bundle(&folder, &into);
+    let said = String::from_utf8_lossy(&packed.stderr).into_owned();
+    assert_eq!(packed.status.code(), Some(0), "{said}");
+    assert!(into.join("src/main").exists() && !into.join("out").exists());
+    run_of(into).assert_done();
 }

@@ -43,15 +43,19 @@ fn peer() -> Option<PathBuf> {
     Some(path.into())
 }
 
-/// Files whose names sort after `compose.yaml` and begin with `over` override it.
+/// The one with a usual name, and those over it whose names begin with `over`.
 fn compose_files(folder: &Path) -> Vec<String> {
     let names = fs::read_dir(folder).expect("a folder of a case");
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut over: Vec<String> = names.filter(|name| name.starts_with("over")).collect();
+    let is_usual = |name: &String| {
+        let name = name.trim_start_matches("docker-");
+        name == "compose.yaml" || name == "compose.yml"
+    };
+    let (main, mut over): (Vec<String>, Vec<String>) = names
+        .filter(|name| is_usual(name) || name.starts_with("over"))
+        .partition(is_usual);
     over.sort();
-    std::iter::once("compose.yaml".to_owned())
-        .chain(over)
-        .collect()
+    main.into_iter().chain(over).collect()
 }
 
 fn of_peer(peer: &Path, folder: &Path, files: &[String]) -> Value {
@@ -89,7 +93,7 @@ fn of_plan(folder: &Path, files: &[String]) -> Plan {
 }
 
 /// A container in the words of `docker compose config`.
-fn container(container: &Container) -> Value {
+fn container(container: &Container, plan: &Plan) -> Value {
     let c = container;
     let environment: BTreeMap<_, _> = c.environment.iter().collect();
     let labels: BTreeMap<_, _> = c
@@ -139,8 +143,8 @@ fn container(container: &Container) -> Value {
                 Condition::Healthy => "service_healthy",
                 Condition::CompletedSuccessfully => "service_completed_successfully",
             };
-            // By the service's name, where a single letter was none for the engine.
-            let name = name.trim_start_matches("compared-").trim_end_matches("-1");
+            let on = plan.containers.iter().find(|other| other.name == *name);
+            let name = &on.expect("a container").labels["com.docker.compose.service"];
             format!("{name} {condition}")
         })
         .collect();
@@ -238,19 +242,25 @@ fn service(key: &str, whole: &Value, folder: &str) -> Value {
             text(&p["protocol"])
         )
     });
+    let mut tmpfs: Vec<String> = list(&s["tmpfs"]).into_iter().map(text).collect();
     let mut volumes = Vec::new();
     for volume in list(&s["volumes"]) {
+        if volume["type"] == "tmpfs" {
+            let size = text(&volume["tmpfs"]["size"]);
+            tmpfs.push(format!("{}:size={size}", text(&volume["target"])));
+            continue;
+        }
         let source = text(&volume["source"]);
         let source = match volume["type"].as_str() {
             Some("volume") if !source.is_empty() => text(&whole["volumes"][&source]["name"]),
             _ => source.replacen(folder, GUEST, 1),
         };
         let read_only = volume["read_only"].as_bool().unwrap_or_default();
-        volumes.push(format!(
-            "{} {source} {} {read_only}",
-            text(&volume["type"]),
-            text(&volume["target"])
-        ));
+        // A path has one name here, by which an override finds it.
+        let target = text(&volume["target"]);
+        let target = target.trim_end_matches('/');
+        let kind = text(&volume["type"]);
+        volumes.push(format!("{kind} {source} {target} {read_only}"));
     }
     for (kind, base) in [("secrets", "/run/secrets/"), ("configs", "/")] {
         for reference in list(&s[kind]) {
@@ -333,7 +343,7 @@ fn service(key: &str, whole: &Value, folder: &str) -> Value {
         "mem_limit": memory.max(limit),
         "cap_add": empty(&s["cap_add"]),
         "dns": empty(&s["dns"]),
-        "tmpfs": empty(&s["tmpfs"]),
+        "tmpfs": tmpfs,
         "privileged": s["privileged"] == true,
         "user": s["user"],
         "working_dir": s["working_dir"],
@@ -347,9 +357,10 @@ fn service(key: &str, whole: &Value, folder: &str) -> Value {
 #[test]
 fn both_come_to_the_same() {
     let Some(peer) = peer() else { return };
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compose/cases");
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compose");
     let (mut compared, mut different) = (0, Vec::new());
-    for case in fs::read_dir(&cases).expect("the cases") {
+    let folders = ["cases", "stacks"].map(|kind| fs::read_dir(top.join(kind)).expect("the cases"));
+    for case in folders.into_iter().flatten() {
         let folder = case.unwrap().path();
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
         let files = compose_files(&folder);
@@ -361,7 +372,7 @@ fn both_come_to_the_same() {
         for c in &plan.containers {
             let key = c.labels["com.docker.compose.service"].as_str();
             let expected = service(key, &theirs, &folder.to_string_lossy());
-            let found = container(c);
+            let found = container(c, &plan);
             for (what, expected) in table(&expected) {
                 if &found[&what] != expected {
                     let found = &found[&what];

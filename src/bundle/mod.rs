@@ -34,6 +34,14 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// Names listed in an error.
 const MOST_NAMES: usize = 20;
 
+/// What a bundle has for guestbake's sake, beside image archives.
+pub const OWN_FILES: [&str; 4] = [
+    build_arch::FILE,
+    checksums::FILE,
+    crate::plan::FILE,
+    "guestbake",
+];
+
 /// Where the bundle is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {

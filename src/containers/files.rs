@@ -3,10 +3,10 @@
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::bundle::{Bundle, Files};
+use crate::bundle::{self, Bundle, Files};
 use crate::failure::{Fault, Reason};
 use crate::host::bounded::bounded;
 use crate::plan::{PlacedContent, PlacedFile, Plan};
@@ -23,7 +23,13 @@ pub async fn place_files(bundle: &Bundle, plan: &Plan) -> Result<(), Fault> {
     }
     let files = bundle.files().clone();
     let placed = plan.files.clone();
-    let work = move || placed.iter().try_for_each(|file| place(&files, file));
+    let mut left_out = plan.images.archives.clone();
+    left_out.extend(bundle::OWN_FILES.map(PathBuf::from));
+    let work = move || {
+        placed
+            .iter()
+            .try_for_each(|file| place(&files, file, &left_out))
+    };
     let result = bounded(LIMIT, "copying files of the bundle", work).await;
     result.map_err(|error| {
         let reason = match error.kind() {
@@ -34,12 +40,12 @@ pub async fn place_files(bundle: &Bundle, plan: &Plan) -> Result<(), Fault> {
     })
 }
 
-fn place(files: &Files, file: &PlacedFile) -> io::Result<()> {
+fn place(files: &Files, file: &PlacedFile, left_out: &[PathBuf]) -> io::Result<()> {
     let named = |error: io::Error| {
         io::Error::new(error.kind(), format!("{}: {error}", file.path.display()))
     };
     let placed = match &file.content {
-        PlacedContent::Bundle(name) => copy_tree(files, name, &file.path),
+        PlacedContent::Bundle(name) => copy_tree(files, name, &file.path, left_out),
         PlacedContent::Text(text) => {
             copy_file(&file.path, &mut text.as_bytes(), file.mode.unwrap_or(0o644))
         }
@@ -58,29 +64,41 @@ fn finish(file: &PlacedFile) -> io::Result<()> {
     Ok(())
 }
 
-/// A file or folder of the bundle, to another place.
-pub fn copy_tree(files: &Files, from: &Path, to: &Path) -> io::Result<()> {
-    copy(files, from, to, 0)
+/// A file or folder of the bundle, to another place. What is left out is so only where a folder above it is copied.
+pub fn copy_tree(files: &Files, from: &Path, to: &Path, left_out: &[PathBuf]) -> io::Result<()> {
+    Tree { files, left_out }.copy(from, to, 0)
 }
 
-fn copy(files: &Files, from: &Path, to: &Path, depth: usize) -> io::Result<()> {
-    if depth > DEEPEST {
-        return Err(io::Error::other(format!("nested deeper than {DEEPEST}")));
-    }
-    match files.open(from) {
-        Ok(mut source) => {
-            let mode = source.metadata()?.permissions().mode();
-            // An ISO without Rock Ridge, and one that is mounted read-only, take the right to write away.
-            copy_file(to, &mut source, mode | 0o200)
+struct Tree<'a> {
+    files: &'a Files,
+    /// Relative to the bundle.
+    left_out: &'a [PathBuf],
+}
+
+impl Tree<'_> {
+    fn copy(&self, from: &Path, to: &Path, depth: usize) -> io::Result<()> {
+        if depth > DEEPEST {
+            return Err(io::Error::other(format!("nested deeper than {DEEPEST}")));
         }
-        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
-            fs::create_dir_all(to)?;
-            for name in files.names_in(from)? {
-                copy(files, &from.join(&name), &to.join(&name), depth + 1)?;
+        match self.files.open(from) {
+            Ok(mut source) => {
+                let mode = source.metadata()?.permissions().mode();
+                // An ISO without Rock Ridge, and one that is mounted read-only, take the right to write away.
+                copy_file(to, &mut source, mode | 0o200)
             }
-            Ok(())
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                fs::create_dir_all(to)?;
+                for name in self.files.names_in(from)? {
+                    let inside = from.join(&name);
+                    let known = inside.strip_prefix(".").unwrap_or(&inside);
+                    if !self.left_out.iter().any(|left| left == known) {
+                        self.copy(&inside, &to.join(&name), depth + 1)?;
+                    }
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
         }
-        Err(error) => Err(error),
     }
 }
 

@@ -78,6 +78,13 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
     }
 }
 
+/// What an env file says by Compose's rules; nothing, if it breaks them.
+pub fn variables_of_env_file(bytes: &[u8]) -> BTreeMap<String, String> {
+    let outside = compose::Variables::of(&Environment::default());
+    let variables = compose::parse_env_file(bytes, &outside);
+    variables.unwrap_or_default().into_iter().collect()
+}
+
 /// The validated plan in both its forms, or everything that is wrong with them.
 ///
 /// # Errors

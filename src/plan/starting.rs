@@ -17,6 +17,8 @@ static KNOWN_IMAGES: LazyLock<toml::Table> = LazyLock::new(|| {
 pub struct Origin<'a> {
     /// Compose files, relative to the bundle.
     pub files: &'a [String],
+    /// Instead of `.env` beside the first of them, if there are any.
+    pub env_files: &'a [String],
     pub profiles: &'a [String],
     /// The project's name, unless the files say it.
     pub project: Option<&'a str>,
@@ -28,6 +30,9 @@ impl Origin<'_> {
     /// The part of the plan that says so, and a plan by itself.
     pub fn toml(&self) -> String {
         let mut text = format!("[compose]\nfiles = {}\n", words(self.files));
+        if !self.env_files.is_empty() {
+            writeln!(text, "env_file = {}", words(self.env_files)).expect("a String");
+        }
         if !self.profiles.is_empty() {
             writeln!(text, "profiles = {}", words(self.profiles)).expect("a String");
         }

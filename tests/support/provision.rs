@@ -181,6 +181,11 @@ impl Provision {
         self.state.clone()
     }
 
+    /// Where files of the bundle may be copied to.
+    pub fn placed_files(&self) -> PathBuf {
+        self.dir.path().join("files")
+    }
+
     fn command(&self, verb: &str) -> Command {
         let mut command = self.command_alone(verb);
         if let Some(bundle) = &self.bundle {

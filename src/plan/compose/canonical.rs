@@ -141,6 +141,13 @@ impl Canonical<'_> {
                     }
                 }
             }
+            if let Some(Node {
+                item: Item::Text(target),
+                ..
+            }) = item.get_mut("target")
+            {
+                *target = without_trailing_slashes(target);
+            }
             let is_bind = item.get("type").is_some_and(|kind| is_text(kind, "bind"));
             let source = item.get_mut("source").filter(|_| is_bind);
             if let Some(Node {
@@ -322,6 +329,14 @@ fn long_port(port: crate::plan::model::Port, at: Spot) -> Node {
     long
 }
 
+/// One path has one name, by which an override finds it.
+fn without_trailing_slashes(path: &str) -> String {
+    match path.trim_end_matches('/') {
+        "" => path.to_owned(),
+        trimmed => trimmed.to_owned(),
+    }
+}
+
 /// `[SOURCE:]TARGET[:OPTIONS]`.
 fn short_volume(text: &str, at: Spot) -> Result<Item, String> {
     let parts: Vec<&str> = text.split(':').collect();
@@ -355,7 +370,8 @@ fn short_volume(text: &str, at: Spot) -> Result<Item, String> {
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option {
             "ro" => entries.push(entry("read_only", yes())),
-            "rw" => {}
+            // The latter three are for Docker Desktop's file sharing.
+            "rw" | "cached" | "consistent" | "delegated" => {}
             "nocopy" => entries.push(entry("volume", table([("nocopy", yes())], at))),
             "z" | "Z" => bind.push(entry("selinux", Node::text(option, at))),
             _ if syntax::PROPAGATIONS.contains(&option) => {

@@ -11,6 +11,9 @@ use crate::plan::node::{Entry, Node};
 use crate::plan::raw::{Mount, RawContainer, RawContent, RawFile, file_mode};
 use crate::plan::reader::{Value, joined, quoted};
 
+/// The bundle as a file of itself.
+const WHOLE: &str = ".";
+
 pub struct Mounted<'a> {
     project: &'a Project<'a>,
     /// The tree of the project, for what it defines.
@@ -75,11 +78,10 @@ impl<'a> Mounted<'a> {
         let Ok(inside) = path.strip_prefix(self.project.directory) else {
             return;
         };
-        let name = inside.to_string_lossy().into_owned();
-        if name.is_empty() {
-            let message = "mounts the whole bundle, its images too; name what is needed of it";
-            return self.project.findings.at(&mount.place, message);
-        }
+        let name = match inside.to_string_lossy().into_owned() {
+            whole if whole.is_empty() => WHOLE.to_owned(),
+            name => name,
+        };
         if self.project.files.exists(&name) {
             return self.add(path, RawContent::Bundle(name), &mount.place);
         }

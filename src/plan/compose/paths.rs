@@ -56,8 +56,10 @@ impl Folder {
                     .to_owned(),
             );
         }
-        let path = self.in_bundle(path)?;
-        Ok(format!("{}/{path}", self.guest))
+        Ok(match self.in_bundle(path)? {
+            whole if whole.is_empty() => self.guest.clone(),
+            path => format!("{}/{path}", self.guest),
+        })
     }
 }
 

@@ -359,14 +359,11 @@ impl Service<'_> {
             let read = value.table(|t| {
                 // Nothing restarts one service for the sake of another here.
                 t.value("restart", Value::boolean);
-                let condition = t.value("condition", |v| v.word(&raw::CONDITIONS));
+                let condition = t.require("condition", |v| v.word(&raw::CONDITIONS))?;
                 let required = t.value("required", Value::boolean);
-                (
-                    condition.unwrap_or(Condition::Started),
-                    required.unwrap_or(true),
-                )
+                Some((condition.value, required.unwrap_or(true)))
             });
-            let Some((condition, required)) = read else {
+            let Some((condition, required)) = read.flatten() else {
                 continue;
             };
             if self.is_there(&name, required) {

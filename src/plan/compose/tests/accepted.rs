@@ -339,6 +339,19 @@ fn a_missing_folder_that_is_written_to_is_made_and_said() {
 }
 
 #[test]
+fn the_whole_folder_may_be_mounted_as_one_does_while_developing() {
+    let aa = "services: {aa: {image: x, volumes: ['.:/code:cached', '/code/node_modules/']}}";
+    let plan = plan_of(ONE, &[("compose.yaml", aa)]);
+    let volumes = &plan.containers[0].volumes;
+    let guest = VolumeSource::Bind("/var/lib/guestbake/files".into());
+    assert_eq!(volumes[0].source, guest);
+    assert_eq!(volumes[1].target, "/code/node_modules");
+    assert!(
+        matches!(&plan.files[0].content, PlacedContent::Bundle(name) if name.as_os_str() == ".")
+    );
+}
+
+#[test]
 fn deploys_limits_are_the_containers() {
     let aa = service(
         "deploy:

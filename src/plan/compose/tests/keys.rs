@@ -2,11 +2,8 @@
 
 use serde_json::Value;
 
+use super::schema::schema;
 use crate::plan::compose::keys::{self, DEPLOY, SERVICE, TOP};
-
-fn schema() -> Value {
-    serde_json::from_str(include_str!("../../../../tests/compose/compose-spec.json")).unwrap()
-}
 
 fn properties(of: &Value) -> Vec<String> {
     let names = of["properties"].as_object().expect("properties").keys();

@@ -3,6 +3,7 @@
 mod accepted;
 mod keys;
 mod refused;
+mod schema;
 mod variables;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,9 @@ struct Bundle(BTreeMap<String, String>);
 impl BundleFiles for Bundle {
     fn exists(&self, name: &str) -> bool {
         let folder = format!("{name}/");
-        self.0.contains_key(name) || self.0.keys().any(|file| file.starts_with(&folder))
+        name == "."
+            || self.0.contains_key(name)
+            || self.0.keys().any(|file| file.starts_with(&folder))
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
@@ -41,7 +44,12 @@ fn parse_with(toml: &str, files: &[(&str, &str)]) -> Result<Plan, PlanErrors> {
 
 fn plan_of(toml: &str, files: &[(&str, &str)]) -> Plan {
     match parse_with(toml, files) {
-        Ok(plan) => plan,
+        Ok(plan) => {
+            for (name, text) in files.iter().filter(|(name, _)| name.ends_with(".yaml")) {
+                schema::assert_valid(name, text);
+            }
+            plan
+        }
         Err(errors) => panic!("{errors}"),
     }
 }

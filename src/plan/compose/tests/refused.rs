@@ -139,10 +139,6 @@ fn what_a_guest_cannot_have() {
             "services.aa.volumes[0]: `~` is the home of whoever runs Compose, and nobody does in a guest; expected an absolute or a relative path",
         ),
         (
-            "volumes: ['.:/app']",
-            "services.aa.volumes[0]: mounts the whole bundle, its images too; name what is needed of it",
-        ),
-        (
             "volumes: ['./x:/x:ro']",
             "services.aa.volumes[0]: nothing called `x` in the bundle, and it is mounted read-only",
         ),
