@@ -1,6 +1,7 @@
 //! What a run says while it goes on. The pipeline only emits events; consoles, logs, the report and the verdict are made
 //! from them by whoever listens, in another process or in the same.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -98,6 +99,12 @@ pub enum Event {
         exit_code: Option<i64>,
         seconds: f64,
     },
+    /// A chore of finishing is through; `bytes` that were freed, zeroed, trimmed, if it is about any.
+    Finished {
+        chore: Chore,
+        of: String,
+        bytes: Option<u64>,
+    },
     /// The pipeline's thread is not stuck; only where somebody wants to know, several times within his patience.
     Alive,
     /// What follows as [`Event::Diagnostics`] is one dump.
@@ -116,6 +123,24 @@ pub struct Awaited {
     /// Whose end ends the wait.
     #[serde(default)]
     pub container: Option<String>,
+}
+
+/// What finishing an image may be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Chore {
+    Prune,
+    Logs,
+    Zero,
+    Trim,
+    Golden,
+}
+
+impl fmt::Display for Chore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The name of a unit variant is all that a formatter takes.
+        self.serialize(f)
+    }
 }
 
 /// How the smoke test ended. A skipped test is not a passed one.

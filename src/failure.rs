@@ -18,6 +18,7 @@ pub enum Stage {
     Migrations,
     Smoke,
     Stop,
+    Finish,
     Verdict,
 }
 
@@ -34,6 +35,7 @@ impl Stage {
             Stage::Migrations => "migrations",
             Stage::Smoke => "smoke",
             Stage::Stop => "stop",
+            Stage::Finish => "finish",
             Stage::Verdict => "verdict",
         }
     }
@@ -63,6 +65,7 @@ pub enum Reason {
     MigrationFailed,
     MigrationTimeout,
     SmokeFailed,
+    FinishFailed,
     DeadlineExceeded,
     Interrupted,
     Killed,
@@ -90,6 +93,7 @@ impl Reason {
             WaitTimeout => ExitCode::WaitBudget,
             MigrationFailed | MigrationTimeout => ExitCode::Migration,
             SmokeFailed => ExitCode::Smoke,
+            FinishFailed => ExitCode::Finish,
             DeadlineExceeded | Interrupted => ExitCode::Deadline,
             Killed | Internal => ExitCode::Internal,
         }
@@ -111,6 +115,7 @@ pub enum ExitCode {
     WaitBudget = 32,
     Migration = 40,
     Smoke = 50,
+    Finish = 55,
     Deadline = 60,
     /// The command line is wrong (`EX_USAGE` of sysexits.h).
     Usage = 64,

@@ -9,6 +9,7 @@ pub mod diagnose;
 pub mod engine;
 pub mod event;
 pub mod failure;
+pub mod finish;
 pub mod guardian;
 pub mod guest;
 pub mod host;

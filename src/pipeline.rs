@@ -18,13 +18,15 @@ use crate::host::Host;
 use crate::host::engine::Engine;
 use crate::plan::{DEFAULT_RUN_TIMEOUT, Plan};
 use crate::wait::Prober;
-use crate::{bundle, containers, diagnose, engine, guest, images, migrate, plan, smoke, wait};
+use crate::{
+    bundle, containers, diagnose, engine, finish, guest, images, migrate, plan, smoke, wait,
+};
 
 use range::standing;
 pub use range::{CHOICES, Range};
 
 /// The stages of a run, in their order.
-pub const STAGES: [Stage; 10] = [
+pub const STAGES: [Stage; 11] = [
     Stage::Bundle,
     Stage::Plan,
     Stage::Guest,
@@ -35,6 +37,7 @@ pub const STAGES: [Stage; 10] = [
     Stage::Migrations,
     Stage::Smoke,
     Stage::Stop,
+    Stage::Finish,
 ];
 
 /// For stopping containers of a run that is given up.
@@ -56,6 +59,9 @@ pub struct Request {
     pub range: Range,
     /// Leaves everything up when it is given up.
     pub hold: bool,
+    /// The log and the report, which no clearing of logs may touch.
+    #[serde(default)]
+    pub own_files: Vec<PathBuf>,
 }
 
 /// What a run may be told while it goes on.
@@ -130,6 +136,13 @@ async fn stages(
     let prober = Prober::new(known.engine.get_or_init(|| engine.engine.clone()), host);
 
     let range = request.range;
+    if range.first == Stage::Finish {
+        let stopped = standing(Stage::Stop, containers::as_stopped(engine, plan));
+        let stopped = run.stage(Stage::Stop, stopped).await?;
+        let finished = finish::finish(stopped, plan, &request.own_files, host, events);
+        let finished = run.stage(Stage::Finish, finished).await?;
+        return Ok((Verdict::Done, finished.smoke));
+    }
     let loaded = async {
         match range.does(Stage::Images) {
             true => images::load(engine, &bundle, plan, host, events).await,
@@ -182,7 +195,7 @@ async fn stages(
     if range.last == Stage::Smoke {
         return Ok((Verdict::Done, tested.smoke));
     }
-    if plan.finish.capture && range.first != Stage::Stop {
+    if plan.finish.capture && range.first < Stage::Stop {
         return Ok((Verdict::Ready, tested.smoke));
     }
     let stopped = run
@@ -191,7 +204,12 @@ async fn stages(
     if let Err(error) = bundle.close().await {
         events.line(format!("the bundle was left mounted: {error}"));
     }
-    Ok((Verdict::Done, stopped.smoke))
+    if range.last == Stage::Stop {
+        return Ok((Verdict::Done, stopped.smoke));
+    }
+    let finished = finish::finish(stopped, plan, &request.own_files, host, events);
+    let finished = run.stage(Stage::Finish, finished).await?;
+    Ok((Verdict::Done, finished.smoke))
 }
 
 /// A part of a run, for whoever looks on: no diagnostics, nothing to conclude.

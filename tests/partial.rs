@@ -129,6 +129,7 @@ fn one_stage_alone_writes_no_marker() {
         ("migrations", "m | hello"),
         ("smoke", "smoke test skipped"),
         ("stop", "container alone stopped"),
+        ("finish", "stage finish done"),
     ] {
         let (code, text) = only(stage);
         assert_eq!(code, Some(0), "{stage}: {text}");

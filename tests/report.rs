@@ -129,6 +129,7 @@ fn the_report_of_a_run_is_as_the_schema_says() {
         "migrations",
         "smoke",
         "stop",
+        "finish",
     ];
     assert_eq!(names, all);
     let mut before = 0.0;

@@ -80,7 +80,7 @@ fn looked_at(columns: u16, name: &str) {
    ✔ up TIME
    … slow-to-come  connection refused
    … dying         exit code 1: still at it
- · then migrations, smoke, stop
+ · then migrations, smoke, stop, finish
 "
     );
     assert!(narrow_enough(&screen, columns.into()));

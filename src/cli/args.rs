@@ -10,6 +10,7 @@ use super::compose::{BundleFolderArgs, PlanArgs};
 use super::report::ReportArgs;
 use crate::failure::Stage;
 use crate::host::docker;
+use crate::host::instance::FORGET_VERB;
 use crate::host::power::FORCE_VERB;
 use crate::pipeline::{CHOICES, Request};
 use crate::view::Progress;
@@ -81,6 +82,8 @@ pub enum Verb {
     Worker,
     #[command(name = FORCE_VERB, hide = true)]
     ForcePowerOff { seconds: u64 },
+    #[command(name = FORGET_VERB, hide = true)]
+    ForgetInstance,
 }
 
 #[derive(Args)]

@@ -20,6 +20,7 @@ use clap::{CommandFactory, FromArgMatches};
 
 use crate::failure::{ExitCode, Stage};
 use crate::guardian::{self, Run};
+use crate::host::instance;
 use crate::host::power::ThisMachine;
 use crate::pipeline::{Range, Request};
 use crate::verdict::{self, Hold, Outlets};
@@ -53,6 +54,13 @@ pub fn main() -> ProcessExit {
             verdict::force_power_off(Duration::from_secs(seconds), &ThisMachine);
             ExitCode::Internal
         }
+        Verb::ForgetInstance => match instance::forget_this_instance() {
+            Ok(()) => ExitCode::Done,
+            Err(error) => {
+                eprintln!("guestbake: {error}");
+                ExitCode::Finish
+            }
+        },
         Verb::Check(args) => alone::check(&args.into_request()),
         Verb::Wait(args) => alone::wait(args),
         Verb::Migrate(args) => alone::migrate(args),
@@ -84,6 +92,7 @@ fn run(args: RunArgs) -> ExitCode {
     let request = Request {
         range,
         hold: args.hold,
+        own_files: vec![args.log.clone(), args.report.clone()],
         ..args.stage.into_request()
     };
     let run = Run {

@@ -26,6 +26,7 @@ const EXIT_CODES: Section = section(
 32  the wait's budget is spent: wait_timeout
 40  migrations: migration_failed, migration_timeout
 50  smoke test: smoke_failed
+55  finishing the image: finish_failed
 60  deadline_exceeded, interrupted
 64  the command line is wrong
 70  internal, killed",

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 pub use files::{copy_file, copy_tree, place_files};
 pub use observer::{Broken, Observer, Rules};
-pub use stop::{stop, stop_all, stop_one};
+pub use stop::{Stopped, as_stopped, stop, stop_all, stop_one};
 
 use crate::bundle::Bundle;
 use crate::event::Events;

@@ -1,21 +1,26 @@
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 
 use super::depths;
-use crate::event::Events;
-use crate::failure::{Fault, Reason};
+use crate::engine::RunningEngine;
+use crate::event::{Events, Smoke};
+use crate::failure::{Because, Fault, Reason};
 use crate::host::engine::Engine;
 use crate::plan::{Container, Plan};
 use crate::smoke::Tested;
 
 /// Proof that nothing of the plan is writing any more.
 pub struct Stopped {
-    pub smoke: crate::event::Smoke,
+    pub engine: Arc<dyn Engine>,
+    pub smoke: Smoke,
 }
 
 /// Stops what others depend on last, each within its grace period, so that the volumes are clean on disk.
 pub async fn stop(tested: Tested, plan: &Plan, events: &Events) -> Result<Stopped, Fault> {
     stop_all(&*tested.engine, plan, events).await?;
     Ok(Stopped {
+        engine: tested.engine,
         smoke: tested.smoke,
     })
 }
@@ -43,6 +48,26 @@ pub async fn stop_all(engine: &dyn Engine, plan: &Plan, events: &Events) -> Resu
             Err(Fault::new(Reason::EngineUnavailable, problems.join("; ")))
         }
     }
+}
+
+/// For a run that only finishes: none of the plan's containers may still run.
+pub async fn as_stopped(engine: RunningEngine, plan: &Plan) -> Result<Stopped, Fault> {
+    let engine = engine.engine;
+    for container in &plan.containers {
+        let name = &container.name;
+        let found = engine.container(name).await;
+        if found
+            .because(Reason::EngineUnavailable)?
+            .is_some_and(|found| found.running)
+        {
+            let message = format!("container {name} still runs");
+            return Err(Fault::new(Reason::FinishFailed, message));
+        }
+    }
+    Ok(Stopped {
+        engine,
+        smoke: Smoke::NotRun,
+    })
 }
 
 /// Stops one container within its grace period; that there is none is no error.

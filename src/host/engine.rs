@@ -1,4 +1,4 @@
-//! The container engine as the stages see it: four narrow traits and the few facts that pass through them.
+//! The container engine as the stages see it: five narrow traits and the few facts that pass through them.
 
 use std::io;
 use std::path::PathBuf;
@@ -213,9 +213,26 @@ pub trait Exec {
     ) -> EngineResult<Option<i64>>;
 }
 
-pub trait Engine: Images + Containers + Observation + Exec + Send + Sync {}
+/// What a build leaves in an engine and nobody refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leftover {
+    /// Without a tag, and no container's.
+    UntaggedImages,
+    /// Without a name, and no container's.
+    AnonymousVolumes,
+    BuildCache,
+}
 
-impl<T: Images + Containers + Observation + Exec + Send + Sync> Engine for T {}
+#[async_trait]
+pub trait Pruning {
+    /// Removes it and says how many bytes that was; None if this engine has no such thing, or cannot tell it from what
+    /// somebody wants.
+    async fn prune(&self, leftover: Leftover) -> EngineResult<Option<u64>>;
+}
+
+pub trait Engine: Images + Containers + Observation + Exec + Pruning + Send + Sync {}
+
+impl<T: Images + Containers + Observation + Exec + Pruning + Send + Sync> Engine for T {}
 
 /// How an engine is reached.
 #[async_trait]

@@ -8,6 +8,8 @@ pub mod docker;
 pub mod durable;
 pub mod engine;
 pub mod iso9660;
+pub mod free_blocks;
+pub mod instance;
 pub mod journal;
 pub mod kernel_log;
 mod loop_device;
@@ -35,6 +37,8 @@ pub struct Host {
     pub disks: Arc<dyn disks::Disks>,
     pub network: Arc<dyn probes::Network>,
     pub vitals: Arc<dyn vitals::Vitals>,
+    pub free_blocks: Arc<dyn free_blocks::FreeBlocks>,
+    pub instance: Arc<dyn instance::Instance>,
 }
 
 impl Host {
@@ -48,5 +52,7 @@ impl Host {
             network: Arc::new(probes::GuestNetwork),
             vitals: Arc::new(vitals::LocalVitals),
         }
+            free_blocks: Arc::new(free_blocks::LocalFileSystems),
+            instance: Arc::new(instance::ThisInstance),
     }
 }

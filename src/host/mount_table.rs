@@ -13,6 +13,12 @@ pub struct Mount {
     /// `ext4`, `tmpfs`, …
     pub kind: String,
     pub source: String,
+    /// All of the file system is mounted here, not a folder or a file of it.
+    pub is_whole: bool,
+    /// This mount takes no writes, although another of the same file system may.
+    pub is_read_only: bool,
+    /// The file system takes none, wherever it is mounted.
+    pub device_is_read_only: bool,
 }
 
 /// Every mount, in the order they were made.
@@ -39,10 +45,17 @@ fn parse(line: &str) -> Option<Mount> {
     let mut after = after.split(' ');
     Some(Mount {
         device: before.nth(2)?.to_string(),
-        mount_point: PathBuf::from(unescaped(before.nth(1)?)),
+        is_whole: before.next()? == "/",
+        mount_point: PathBuf::from(unescaped(before.next()?)),
+        is_read_only: is_read_only(before.next()?),
         kind: after.next()?.to_string(),
         source: unescaped(after.next()?),
+        device_is_read_only: is_read_only(after.next().unwrap_or_default()),
     })
+}
+
+fn is_read_only(options: &str) -> bool {
+    options.split(',').any(|option| option == "ro")
 }
 
 /// Blanks, tabs, line feeds and backslashes come as `\040` and the like.
@@ -73,6 +86,9 @@ mod tests {
             (mount.kind.as_str(), mount.source.as_str()),
             ("ext3", "/dev/root")
         );
+        assert!(!mount.is_whole && !mount.is_read_only && !mount.device_is_read_only);
+        let mount = parse("40 36 98:0 / /usr ro,nosuid - ext4 /dev/vda1 rw").unwrap();
+        assert!(mount.is_whole && mount.is_read_only && !mount.device_is_read_only);
         assert_eq!(parse("rubbish"), None);
     }
 
@@ -83,6 +99,9 @@ mod tests {
             mount_point: mount_point.into(),
             kind: "ext4".into(),
             source: "/dev/vda".into(),
+            is_whole: true,
+            is_read_only: false,
+            device_is_read_only: false,
         };
         let mounts = [
             mount("1:0", "/"),

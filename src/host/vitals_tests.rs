@@ -92,6 +92,9 @@ fn each_real_file_system_is_chosen_once_and_those_of_the_paths_first() {
         mount_point: mount_point.into(),
         kind: kind.into(),
         source: "source".into(),
+        is_whole: true,
+        is_read_only: false,
+        device_is_read_only: false,
     };
     let mounts = [
         mount("0:1", "/proc", "proc"),

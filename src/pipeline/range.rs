@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 use crate::failure::{Fault, Stage};
 
 /// The stages that a run may begin with, or be: the others find out what these need.
-pub const CHOICES: [Stage; 6] = [
+pub const CHOICES: [Stage; 7] = [
     Stage::Images,
     Stage::Containers,
     Stage::Wait,
     Stage::Migrations,
     Stage::Smoke,
     Stage::Stop,
+    Stage::Finish,
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +27,7 @@ impl Default for Range {
     fn default() -> Self {
         Range {
             first: Stage::Bundle,
-            last: Stage::Stop,
+            last: Stage::Finish,
         }
     }
 }

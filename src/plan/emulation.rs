@@ -16,12 +16,13 @@ use super::table::{Table, entries_of};
 const KEY: &str = "emulation";
 
 /// The sections that an overlay may have besides those of containers and migrations, and their keys there.
-const SECTIONS: [(&str, &[&str]); 5] = [
+const SECTIONS: [(&str, &[&str]); 6] = [
     ("run", &["timeout"]),
     ("engine", &["timeout"]),
     ("images", &["timeout"]),
     ("wait", &["timeout", "heartbeat"]),
     ("smoke", &["when", "timeout", "container"]),
+    ("finish", &["timeout"]),
 ];
 
 /// What the table says, and that it says nothing about names that are not there.
@@ -179,7 +180,7 @@ struct Stretch {
 
 impl Stretch {
     fn all(&self, document: &mut Node) {
-        for section in ["engine", "images", "wait"] {
+        for section in ["engine", "images", "wait", "finish"] {
             if let Some(section) = document.get_mut(section) {
                 self.limit(section, "timeout", None);
                 self.probes(section, "services");

@@ -32,6 +32,9 @@ pub const DEFAULT_STOP_GRACE_PERIOD: Duration = Duration::from_secs(10);
 /// How long the engine may take to answer its first request after it was started.
 pub const DEFAULT_ENGINE_TIMEOUT: Duration = Duration::from_secs(180);
 
+/// Finishing the image: deleting and zeroing some gigabytes in an emulated guest.
+pub const DEFAULT_FINISH_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
 /// How many times slower than native an emulated guest is: 4 to 5 in a distribution's rebuild of all its packages.
 pub const DEFAULT_EMULATION_FACTOR: f64 = 5.0;
 
@@ -404,6 +407,18 @@ pub struct Finish {
     pub power_off: PowerOff,
     /// Capture mode: everything stays up, the marker is `STACK_SERVICES_READY`, the host takes a snapshot.
     pub capture: bool,
+    /// For all that follows.
+    pub timeout: Duration,
+    /// Removes what the run left in the engine and no container of the plan needs.
+    pub prune: bool,
+    /// Empties `/var/log`, except for the run's own log and report.
+    pub logs: bool,
+    /// Fills free space with zeros.
+    pub zero: bool,
+    /// Tells the disks which blocks are free.
+    pub trim: bool,
+    /// Makes the next boot the first one of a new instance.
+    pub golden: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -134,6 +134,7 @@ fn limits(plan: &Plan) -> Vec<(String, Duration)> {
         ("engine", plan.engine.timeout),
         ("images", plan.images.timeout),
         ("wait", plan.wait.timeout),
+        ("finish", plan.finish.timeout),
         ("heartbeat", plan.wait.heartbeat),
     ];
     let mut limits: Vec<_> = fixed.map(|(name, limit)| (name.to_owned(), limit)).into();

@@ -172,4 +172,8 @@ const MIGRATIONS_AND_SMOKE: &str = r#"
 
 [finish]
 power_off = "always"        # or "on-failure", "never"
+# For a small image, and for one that is to become many machines:
+# prune = true
+# trim = true
+# golden = true
 "#;

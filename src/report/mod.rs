@@ -15,7 +15,7 @@ pub use svg::time_line;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Smoke, Verdict};
+use crate::event::{Chore, Smoke, Verdict};
 use crate::failure::{Reason, Stage};
 
 /// Grows with every change that a reader could trip over.
@@ -42,6 +42,7 @@ pub struct Report {
     pub waits: Vec<Wait>,
     pub services: Vec<Service>,
     pub migrations: Vec<Migration>,
+    pub finish: Vec<Finish>,
     /// The last dump, the one on failure if there was a failure.
     pub diagnostics: Option<Diagnostics>,
     pub result: Option<ResultLine>,
@@ -122,6 +123,18 @@ pub struct Migration {
     /// None while it goes on, or if it was cut off.
     pub exit_code: Option<i64>,
     pub state: State,
+}
+
+/// A chore of finishing the image that is through.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finish {
+    pub chore: Chore,
+    /// A file system, a kind of leftover, ….
+    pub of: String,
+    /// Freed, zeroed, trimmed; none where it is about none.
+    pub bytes: Option<u64>,
+    pub started_s: f64,
+    pub seconds: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

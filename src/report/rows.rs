@@ -1,6 +1,6 @@
 //! Everything in a report that took time, in one form, for whoever lists or draws it.
 
-use super::{Image, Migration, Report, Service, State};
+use super::{Finish, Image, Migration, Report, Service, State};
 use crate::event::Verdict;
 use crate::failure::Stage;
 use crate::host::disks::size;
@@ -13,6 +13,8 @@ pub enum Kind {
     /// Of the smoke test.
     Check,
     Migration,
+    /// A chore of it.
+    Finish,
     Diagnostics,
 }
 
@@ -24,6 +26,7 @@ impl Kind {
             Kind::Service => "service",
             Kind::Check => "check",
             Kind::Migration => "migration",
+            Kind::Finish => "finish",
             Kind::Diagnostics => "diagnostics",
         }
     }
@@ -71,6 +74,7 @@ pub fn rows(report: &Report) -> Vec<Row> {
         .chain(report.images.iter().map(image))
         .chain(report.services.iter().map(|service| of(report, service)))
         .chain(report.migrations.iter().map(migration))
+        .chain(report.finish.iter().map(chore))
         .chain(diagnostics)
         .collect()
 }
@@ -137,6 +141,17 @@ fn migration(migration: &Migration) -> Row {
         seconds: migration.seconds,
         state: migration.state,
         note,
+    }
+}
+
+fn chore(done: &Finish) -> Row {
+    Row {
+        kind: Kind::Finish,
+        name: format!("{} {}", done.chore, done.of),
+        started_s: done.started_s,
+        seconds: done.seconds,
+        state: State::Done,
+        note: done.bytes.map(size).unwrap_or_default(),
     }
 }
 

@@ -1,9 +1,10 @@
 //! Events become a report.
 
 use super::{
-    Diagnostics, Guest, Image, Migration, Report, ResultLine, Service, StageTime, State, Wait,
+    Diagnostics, Finish, Guest, Image, Migration, Report, ResultLine, Service, StageTime, State,
+    Wait,
 };
-use crate::event::{Awaited, Event, Outcome, Verdict};
+use crate::event::{Awaited, Chore, Event, Outcome, Verdict};
 use crate::failure::Stage;
 
 impl Report {
@@ -107,6 +108,7 @@ impl Report {
                     };
                 }
             }
+            Event::Finished { chore, of, bytes } => self.chore_done(chore, of, bytes),
             Event::DiagnosticsStarted => self.diagnostics = Some(self.no_diagnostics()),
             Event::Diagnostics { text } => {
                 let none = self.no_diagnostics();
@@ -218,6 +220,20 @@ impl Report {
             .chain(images.map(|image| (image.started_s, &mut image.seconds, &mut image.state)))
             .chain(migrations.map(|m| (m.started_s, &mut m.seconds, &mut m.state)))
             .filter(|(_, _, state)| **state == State::Running)
+    }
+
+    fn chore_done(&mut self, chore: Chore, of: String, bytes: Option<u64>) {
+        // One after the other.
+        let before = self.finish.last();
+        let stage = || self.stages.last().map_or(0.0, |stage| stage.started_s);
+        let started_s = before.map_or_else(stage, |before| before.started_s + before.seconds);
+        self.finish.push(Finish {
+            chore,
+            of,
+            bytes,
+            started_s: rounded(started_s),
+            seconds: rounded((self.elapsed_s - started_s).max(0.0)),
+        });
     }
 
     fn no_diagnostics(&self) -> Diagnostics {

@@ -88,7 +88,7 @@ fn a_wait_shows_each_service_and_why_it_is_not_ready() {
  ⠋ wait: 1 of 2 ready, 1m 32s of 25m 00s
    ✔ valkey              5.6s
    … postgres-queries  exit code 2: no response
- · then migrations, smoke, stop
+ · then migrations, smoke, stop, finish
 "
     );
 }
@@ -213,7 +213,7 @@ fn what_does_not_fit_is_said_to_be_missing() {
    … service-11  not probed yet
    … service-12  not probed yet
    … and 17 more
- · then migrations, smoke, stop
+ · then migrations, smoke, stop, finish
 "
     );
 }
@@ -261,7 +261,7 @@ fn lines_stand_above_the_picture() {
     let out = screen.take_out();
     // Five lines up, everything below is gone, then the line, then the picture anew.
     assert!(out.starts_with("\r\x1b[5A\x1b[Ja line\r\n"), "{out:?}");
-    assert!(out.ends_with("then migrations, smoke, stop\x1b[?7h\r\n"));
+    assert!(out.ends_with("then migrations, smoke, stop, finish\x1b[?7h\r\n"));
 }
 
 #[test]

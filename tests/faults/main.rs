@@ -270,6 +270,10 @@ faults! {
         a_smoke_container_that_dies: failed("smoke_failed", 50, "smoke", &["container smoke-dies-own exited with code 6"]),
             causes::smoke_dies();
     }
+    "an image that cannot be finished", "`[finish] timeout` + 30 s" (31): {
+        a_chore_that_takes_too_long: failed("finish_failed", 55, "finish", &["of [finish] timeout were over"]),
+            Provision::new(&(idle("finish-late") + "[finish]\nprune = true\ntimeout = '1ms'\n")).run();
+    }
     "a run that takes too long", "`[run] timeout` + 50 s" (52): {
         a_run_that_takes_too_long: failed("deadline_exceeded", 60, "wait", &["the run's limit of 2s"]),
             Provision::new(&("run.timeout = '2s'\n".to_owned() + &never("deadline"))).run();

@@ -53,6 +53,13 @@ impl FakeEngine {
 }
 
 #[async_trait]
+impl Pruning for FakeEngine {
+    async fn prune(&self, _: Leftover) -> EngineResult<Option<u64>> {
+        unreachable!("nobody finishes")
+    }
+}
+
+#[async_trait]
 impl Images for FakeEngine {
     async fn version(&self) -> EngineResult<EngineVersion> {
         unreachable!("nobody asks")

@@ -68,7 +68,8 @@ case $accel in
     tcg) acceleration=tcg,thread=multi,tb-size=512 ;;
     *) acceleration=$accel ;;
 esac
-drives=(-drive "if=virtio,file=$disk,format=qcow2,cache=unsafe,discard=unmap"
+# What the guest trims or zeroes takes no room here.
+drives=(-drive "if=virtio,file=$disk,format=qcow2,cache=unsafe,discard=unmap,detect-zeroes=unmap"
     -drive "if=virtio,file=$seed,format=raw,readonly=on")
 if [ -n "$bundle" ]; then
     drives+=(-drive "if=virtio,file=$bundle,format=raw,readonly=on")

@@ -10,6 +10,7 @@ top=$PWD
 dir=$top/target/vm/test/$test
 : "${arch:=amd64}"
 program=$top/target/guestbake-$arch
+disk=$top/target/vm/run/test-$test.qcow2    # gone when the VM has ended, unless $keep_disk is set
 images=$top/target/vm/images-$arch
 limit=${GUESTBAKE_VM_TIMEOUT:-600}
 : "${accel:=$("$vm/accel.sh")}"
@@ -47,7 +48,7 @@ until_end() {
     done
     wait "$qemu" 2>/dev/null || powered_off=no
     trap - TERM INT EXIT
-    rm -f "$top/target/vm/run/test-$test.qcow2"
+    [ -n "${keep_disk:-}" ] || rm -f "$disk"
     strings -a "$dir/serial.log" >"$dir/serial.txt"
     echo "   $test: the VM ran $(($(date +%s) - began)) s"
 }

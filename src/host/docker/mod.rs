@@ -5,6 +5,7 @@ mod exec;
 mod images;
 mod networks;
 mod observation;
+mod pruning;
 mod settings;
 
 use std::future::Future;

@@ -63,6 +63,12 @@ impl Plan {
         };
         out.text("power_off", power_off);
         out.key("capture", self.finish.capture);
+        out.duration("timeout", self.finish.timeout);
+        out.key("prune", self.finish.prune);
+        out.key("logs", self.finish.logs);
+        out.key("zero", self.finish.zero);
+        out.key("trim", self.finish.trim);
+        out.key("golden", self.finish.golden);
         out.finish()
     }
 }

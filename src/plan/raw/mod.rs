@@ -59,8 +59,19 @@ pub(super) struct RawPlan {
     pub services: Vec<RawService>,
     pub migrations: Vec<RawMigration>,
     pub smoke: Option<RawSmoke>,
+    pub finish: RawFinish,
+}
+
+#[derive(Default)]
+pub(super) struct RawFinish {
     pub power_off: Option<At<PowerOff>>,
     pub capture: bool,
+    pub timeout: Option<Duration>,
+    pub prune: Option<At<bool>>,
+    pub logs: Option<At<bool>>,
+    pub zero: Option<At<bool>>,
+    pub trim: Option<At<bool>>,
+    pub golden: Option<At<bool>>,
 }
 
 #[derive(Default)]
@@ -126,7 +137,9 @@ pub(super) fn read<'a>(document: &'a Node, findings: &'a Findings<'a>) -> RawPla
             root.value("wait", |v| v.table(|t| read_wait(t, &mut plan)));
             plan.migrations = root.value("migrations", migrations).unwrap_or_default();
             plan.smoke = root.value("smoke", |v| v.table(smoke));
-            root.value("finish", |v| v.table(|t| read_finish(t, &mut plan)));
+            plan.finish = root
+                .value("finish", |v| v.table(finish))
+                .unwrap_or_default();
             // Read and merged in before.
             root.get("emulation");
         },
@@ -337,12 +350,21 @@ fn smoke(table: &Table<'_>) -> RawSmoke {
     }
 }
 
-fn read_finish(table: &Table<'_>, plan: &mut RawPlan) {
+fn finish(table: &Table<'_>) -> RawFinish {
     const POWER_OFF: [(&str, PowerOff); 3] = [
         ("always", PowerOff::Always),
         ("on-failure", PowerOff::OnFailure),
         ("never", PowerOff::Never),
     ];
-    plan.power_off = table.read_key("power_off", |v| v.word(&POWER_OFF));
-    plan.capture = table.value("capture", Value::boolean).unwrap_or_default();
+    let chore = |key| table.read_key(key, Value::boolean);
+    RawFinish {
+        power_off: table.read_key("power_off", |v| v.word(&POWER_OFF)),
+        capture: table.value("capture", Value::boolean).unwrap_or_default(),
+        timeout: limit(table, "timeout"),
+        prune: chore("prune"),
+        logs: chore("logs"),
+        zero: chore("zero"),
+        trim: chore("trim"),
+        golden: chore("golden"),
+    }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::error::{At, Findings, Place, suggestion};
 use super::model::*;
-use super::raw::{Defined, RawContainer, RawContent, RawFile, RawPlan};
+use super::raw::{Defined, RawContainer, RawContent, RawFile, RawFinish, RawPlan};
 use super::{BundleFiles, DEPS_TIMEOUT, Environment};
 
 /// What names and files in a plan are checked against.
@@ -150,7 +150,7 @@ impl Resolver<'_> {
             networks: raw.networks.iter().map(network).collect(),
             volumes: raw.volumes.iter().map(volume).collect(),
             containers: order::sorted(containers, self.findings),
-            finish: self.finish(raw.power_off, raw.capture),
+            finish: self.finish(raw.finish),
             notes: Vec::new(),
             slowness: 1.0,
         }
@@ -238,11 +238,12 @@ impl Resolver<'_> {
         archives
     }
 
-    fn finish(&self, power_off: Option<At<PowerOff>>, capture: bool) -> Finish {
+    fn finish(&self, raw: RawFinish) -> Finish {
+        let capture = raw.capture;
         if let Some(At {
             value: PowerOff::Always,
             place,
-        }) = power_off.as_ref().filter(|_| capture)
+        }) = raw.power_off.as_ref().filter(|_| capture)
         {
             let message =
                 "`capture = true` leaves the machine on; expected `on-failure` or `never`";
@@ -253,9 +254,26 @@ impl Resolver<'_> {
         } else {
             PowerOff::Always
         };
+        let chore = |chore: Option<At<bool>>| {
+            let Some(At { value: true, place }) = chore else {
+                return false;
+            };
+            if capture {
+                let message =
+                    "`capture = true` leaves everything as it is; it is for a run that stops";
+                self.findings.at(&place, message);
+            }
+            true
+        };
         Finish {
-            power_off: power_off.map_or(default, |power_off| power_off.value),
+            power_off: raw.power_off.map_or(default, |power_off| power_off.value),
             capture,
+            timeout: raw.timeout.unwrap_or(DEFAULT_FINISH_TIMEOUT),
+            prune: chore(raw.prune),
+            logs: chore(raw.logs),
+            zero: chore(raw.zero),
+            trim: chore(raw.trim),
+            golden: chore(raw.golden),
         }
     }
 

@@ -312,3 +312,18 @@ fn capture_leaves_the_machine_on_unless_it_fails() {
         ]
     );
 }
+
+#[test]
+fn an_image_is_finished_as_asked_and_not_at_all_if_it_is_to_be_captured() {
+    let finish = plan("[finish]\nprune = true\ntrim = true\ntimeout = '5m'").finish;
+    assert!(finish.prune && finish.trim && !finish.zero && !finish.logs && !finish.golden);
+    assert_eq!(finish.timeout, Duration::from_secs(300));
+    assert_eq!(plan("").finish.timeout, DEFAULT_FINISH_TIMEOUT);
+    assert_eq!(
+        errors("[finish]\ncapture = true\nzero = false\ngolden = true\nlogs = 1"),
+        [
+            "guestbake.toml:4:10: finish.golden: `capture = true` leaves everything as it is; it is for a run that stops",
+            "guestbake.toml:5:8: finish.logs: expected `true` or `false`, found integer 1",
+        ]
+    );
+}

@@ -49,6 +49,9 @@ secrets = { CRON_SECRET = 16 }
 name = 'c'
 exec = 'true'
 fatal_exit_codes = 2
+[finish]
+zero = true
+timeout = '5m'
 "#;
 
 #[test]

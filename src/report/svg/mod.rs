@@ -25,12 +25,13 @@ const GAP: f64 = 6.0;
 /// Lines of the cause that are shown.
 const CAUSE_LINES: usize = 4;
 
-const GROUPS: [(&str, &[Kind]); 5] = [
+const GROUPS: [(&str, &[Kind]); 6] = [
     ("Stages", &[Kind::Stage, Kind::Diagnostics]),
     ("Images", &[Kind::Image]),
     ("Services", &[Kind::Service]),
     ("Migrations", &[Kind::Migration]),
     ("Smoke test", &[Kind::Check]),
+    ("Finish", &[Kind::Finish]),
 ];
 
 pub fn time_line(report: &Report) -> String {
