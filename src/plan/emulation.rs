@@ -9,7 +9,7 @@ use super::model::{
     DEFAULT_STOP_GRACE_PERIOD,
 };
 use super::node::{Entry, Item, Node};
-use super::reader::Value;
+use super::reader::{Value, joined};
 use super::syntax;
 use super::table::{Table, entries_of};
 
@@ -32,6 +32,8 @@ pub(super) struct Overlay {
     pub is_stated: bool,
     /// The keys that the overlay sets, as they are written under `[emulation]`.
     pub keys: Vec<String>,
+    /// What it says of services of the Compose files, which are read later.
+    services: Vec<Entry>,
 }
 
 pub(super) fn read<'a>(document: &'a Node, findings: &'a Findings<'a>) -> Overlay {
@@ -39,6 +41,7 @@ pub(super) fn read<'a>(document: &'a Node, findings: &'a Findings<'a>) -> Overla
         factor: DEFAULT_EMULATION_FACTOR,
         is_stated: document.get(KEY).is_some(),
         keys: Vec::new(),
+        services: of_services(document),
     };
     // The other sections are read where the whole plan is.
     let own = entries_of(document.item.entries(), &Place::default(), findings).into_iter();
@@ -49,6 +52,18 @@ pub(super) fn read<'a>(document: &'a Node, findings: &'a Findings<'a>) -> Overla
         value.table(|t| read_table(t, document, &mut overlay));
     });
     overlay
+}
+
+fn of_services(document: &Node) -> Vec<Entry> {
+    let overlays = document.get(KEY).and_then(|own| own.get("containers"));
+    let own = names(document.get("containers"));
+    let is_foreign = |entry: &&Entry| has_compose(document) && !own.contains(&&*entry.name);
+    let overlays = overlays.map(|node| node.item.entries()).unwrap_or_default();
+    overlays.iter().filter(is_foreign).cloned().collect()
+}
+
+fn has_compose(document: &Node) -> bool {
+    document.get("compose").is_some()
 }
 
 fn read_table(t: &Table<'_>, document: &Node, overlay: &mut Overlay) {
@@ -66,7 +81,8 @@ fn read_table(t: &Table<'_>, document: &Node, overlay: &mut Overlay) {
         let known = names(document.get(section));
         let overlays = t.value(section, Value::entries).unwrap_or_default();
         for (name, keys) in overlays {
-            let is_known = known.contains(&name.value.as_str());
+            let may_be_service = section == "containers" && has_compose(document);
+            let is_known = may_be_service || known.contains(&name.value.as_str());
             if !is_known {
                 let hint = match known.is_empty() {
                     true => format!("the plan has no `{section}`"),
@@ -121,11 +137,7 @@ fn text(node: &Node) -> Option<&str> {
 pub(super) fn emulated(document: &Node, stated: &Overlay) -> Node {
     let mut document = document.clone();
     let overlay = document.take(KEY);
-    let stretch = Stretch {
-        factor: stated.factor,
-        written: stated.is_stated,
-    };
-    stretch.all(&mut document);
+    stated.stretch().all(&mut document);
     let Some(Item::Table(sections)) = overlay.map(|entry| entry.value.item) else {
         return document;
     };
@@ -156,6 +168,61 @@ pub(super) fn emulated(document: &Node, stated: &Overlay) -> Node {
         }
     }
     document
+}
+
+impl Overlay {
+    fn stretch(&self) -> Stretch {
+        Stretch {
+            factor: self.factor,
+            written: self.is_stated,
+        }
+    }
+
+    /// The services of Compose files, all short forms made long, as they hold under emulation: what the overlay says of
+    /// them is another Compose file over theirs.
+    pub fn over_services(
+        &self,
+        mut tree: Node,
+        canonical: impl FnOnce(&mut Node),
+        merge: impl FnOnce(Node, Node) -> Node,
+        findings: &Findings<'_>,
+    ) -> Node {
+        if let Some(Item::Table(services)) = tree.get_mut("services").map(|node| &mut node.item) {
+            for service in services {
+                self.stretch().container(&mut service.value);
+            }
+        }
+        let known = names(tree.get("services"));
+        let (over, unknown): (Vec<_>, Vec<_>) = (self.services.iter().cloned())
+            .partition(|service| known.contains(&service.name.as_str()));
+        for service in unknown {
+            let key = joined("emulation.containers", &service.name);
+            let place = Place {
+                key,
+                at: service.at,
+            };
+            let message = format!(
+                "no container or service of this name; {}",
+                suggestion(&service.name, &known)
+            );
+            findings.at(&place, message);
+        }
+        if over.is_empty() {
+            return tree;
+        }
+        let at = tree.at;
+        let table = |name: &str, item: Item| Entry {
+            name: name.to_owned(),
+            at,
+            value: Node { item, at },
+        };
+        let mut over = Node {
+            item: Item::Table(vec![table("services", Item::Table(over))]),
+            at,
+        };
+        canonical(&mut over);
+        merge(tree, over)
+    }
 }
 
 fn entries(node: Node) -> Vec<Entry> {

@@ -99,12 +99,14 @@ pub fn parse(
     let plans = document::parse(text, &findings).map(|document| {
         let overlay = emulation::read(&document, &findings);
         let emulated = emulation::emulated(&document, &overlay);
-        let plan = |document| {
+        let plan = |document, emulation| {
             let raw = raw::read(document, &findings);
-            let raw = compose::joined(raw, &findings, files, environment);
+            let raw = compose::joined(raw, &findings, files, environment, emulation);
             resolve::resolve(raw, &findings, files, environment)
         };
-        Plans::new(plan(&document), plan(&emulated), overlay)
+        let native = plan(&document, None);
+        let emulated = plan(&emulated, Some(&overlay));
+        Plans::new(native, emulated, overlay)
     });
     let mut notes = findings.take_notes();
     // Both forms have been read.

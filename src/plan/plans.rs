@@ -1,7 +1,7 @@
 //! One plan, two forms: as it is written, and as it holds where instructions are emulated. Which one a run follows is
 //! known only once the guest and its images have been looked at.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::emulation::Overlay;
@@ -97,13 +97,12 @@ impl Plans {
 
     /// What is different in this form of the plan, both numbers of every limit.
     pub fn differences(&self, plan: &Plan) -> Vec<String> {
-        let stretched: Vec<String> = (limits(&self.native).into_iter())
-            .zip(limits(plan))
-            .filter(|((_, native), (_, here))| native != here)
-            .map(|((name, native), (_, here))| {
-                format!("{name} {} → {}", shown(native), shown(here))
-            })
-            .collect();
+        let native: BTreeMap<String, Duration> = limits(&self.native).into_iter().collect();
+        let both = |(name, here): (String, Duration)| {
+            let native = *native.get(&name).filter(|native| **native != here)?;
+            Some(format!("{name} {} → {}", shown(native), shown(here)))
+        };
+        let stretched: Vec<String> = limits(plan).into_iter().filter_map(both).collect();
         let mut lines = Vec::new();
         if plan.slowness == self.native.slowness {
             return lines;
@@ -134,8 +133,8 @@ fn limits(plan: &Plan) -> Vec<(String, Duration)> {
         ("engine", plan.engine.timeout),
         ("images", plan.images.timeout),
         ("wait", plan.wait.timeout),
-        ("finish", plan.finish.timeout),
         ("heartbeat", plan.wait.heartbeat),
+        ("finish", plan.finish.timeout),
     ];
     let mut limits: Vec<_> = fixed.map(|(name, limit)| (name.to_owned(), limit)).into();
     let migrations = plan.migrations.iter();
@@ -148,11 +147,22 @@ fn limits(plan: &Plan) -> Vec<(String, Duration)> {
             .map(|smoke| ("smoke test".to_owned(), smoke.timeout)),
     );
     let containers = plan.containers.iter();
-    limits.extend(containers.map(|container| {
-        (
-            format!("stop of {}", container.name),
-            container.stop_grace_period,
-        )
-    }));
+    for container in containers {
+        let name = &container.name;
+        limits.push((format!("stop of {name}"), container.stop_grace_period));
+        let Some(check) = &container.healthcheck else {
+            continue;
+        };
+        let times = [
+            ("interval", check.interval),
+            ("timeout", check.timeout),
+            ("start period", check.start_period),
+            ("start interval", check.start_interval),
+        ];
+        let times = times
+            .into_iter()
+            .filter_map(|(what, time)| Some((format!("health check {what} of {name}"), time?)));
+        limits.extend(times);
+    }
     limits
 }

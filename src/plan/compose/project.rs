@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use super::canonical::Canonical;
 use super::load::Loader;
+use super::merge;
 use super::mounted::Mounted;
 use super::paths::Folder;
 use super::service::Services;
 use super::variables::Variables;
+use crate::plan::emulation::Overlay;
 use crate::plan::error::{At, Findings, Place};
 use crate::plan::model::{Condition, NamedVolume, Network, Probe};
 use crate::plan::node::{Item, Node};
@@ -20,12 +23,13 @@ const DEFAULT_DIRECTORY: &str = "/var/lib/guestbake/files";
 /// When nothing names the project: the bundle has no folder of its own.
 pub const DEFAULT_PROJECT: &str = "guestbake";
 
-/// The plan with what its Compose files say, if it names some.
+/// The plan with what its Compose files say, if it names some; under emulation what that is there.
 pub fn joined(
     mut plan: RawPlan,
     findings: &Findings<'_>,
     files: &dyn BundleFiles,
     environment: &Environment,
+    emulation: Option<&Overlay>,
 ) -> RawPlan {
     let Some(compose) = plan.compose.take() else {
         return plan;
@@ -44,9 +48,17 @@ pub fn joined(
         None => loader.read_env_files(&loader.usual_env_file(&folder), &mut variables),
     }
     let chain = [first.value.clone()];
-    let Some(tree) = loader.project(&compose.files, &folder, &variables, &chain) else {
+    let Some(mut tree) = loader.project(&compose.files, &folder, &variables, &chain) else {
         return plan;
     };
+    if let Some(overlay) = emulation {
+        let canonical = |document: &mut Node| {
+            let folder = &folder;
+            Canonical { folder, findings }.file(document);
+        };
+        let merge = |base, over| merge::merged(base, over, &mut Vec::new(), findings);
+        tree = overlay.over_services(tree, canonical, merge, findings);
+    }
     let project = Project {
         name: name(&compose, &tree, &folder, &variables, findings),
         directory,

@@ -66,7 +66,8 @@ fn limits_for_native_speed_are_stretched_and_both_numbers_said() {
         plans.differences(&here),
         [
             "limits under emulation: images 600s → 3000s, wait 60s → 300s, migration set 90s → 450s, \
-             migration default 1200s → 6000s, smoke test 300s → 1500s, stop of deps 20s → 100s"
+             migration default 1200s → 6000s, smoke test 300s → 1500s, stop of deps 20s → 100s, \
+             health check timeout of deps 3s → 15s"
         ]
     );
     let native = plans.settled(&Emulated::Nothing);
@@ -182,6 +183,91 @@ environment = { X = 'y' }
 #[test]
 fn one_emulated_container_stretches_budgets_and_leaves_the_others_alone() {
     let plans = plans(
+struct Composed;
+
+impl BundleFiles for Composed {
+    fn exists(&self, name: &str) -> bool {
+        ["compose.yaml", "slow.env"].contains(&name)
+    }
+
+    fn read(&self, name: &str) -> std::io::Result<Vec<u8>> {
+        let text = match name {
+            "compose.yaml" => {
+                "services:\n  db:\n    image: app\n    command: serve --fast\n    environment: {A: '1', B: '2'}\n    \
+                 stop_grace_period: 1m\n    healthcheck: {test: [CMD, 'true'], interval: 2s, timeout: 3s}\n    \
+                 ports: ['80:80']\n  other:\n    image: app\n"
+            }
+            "slow.env" => "FROM_FILE=1\n",
+            _ => return Err(std::io::ErrorKind::NotFound.into()),
+        };
+        Ok(text.into())
+    }
+}
+
+fn composed(emulation: &str) -> Result<Plans, Vec<String>> {
+    let text = format!("compose = 'compose.yaml'\n{emulation}");
+    let source = Source {
+        name: "guestbake.toml",
+        bytes: text.as_bytes(),
+    };
+    let plans = parse(&source, &Composed, &Environment::default());
+    plans.map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn services_of_compose_files_are_stretched_and_overlaid_too() {
+    let plans = composed(
+        "[emulation.containers.db]
+command = ['serve']
+environment = { B = '3' }
+env_file = 'slow.env'
+mem_limit = '1g'
+ports = ['81:81']
+healthcheck = { timeout = '4s' }
+",
+    )
+    .unwrap();
+    let here = plans.settled(&Emulated::Everything);
+    let db = here.containers.iter().find(|c| c.name == "db").unwrap();
+    assert_eq!(db.command.as_deref(), Some(&["serve".to_owned()][..]));
+    let variables = db.environment.iter();
+    let variables: Vec<_> = variables.map(|(k, v)| format!("{k}={v}")).collect();
+    assert_eq!(variables, ["A=1", "B=3", "FROM_FILE=1"]);
+    assert_eq!(db.settings.mem_limit, Some(1 << 30));
+    assert_eq!(db.ports.len(), 2);
+    assert_eq!(
+        plans.differences(&here),
+        [
+            "limits under emulation: stop of db 60s → 300s, health check interval of db 2s → 10s, \
+             health check timeout of db 3s → 4s, stop of other 10s → 50s",
+            "set by [emulation]: containers.db.command, containers.db.environment, containers.db.env_file, \
+             containers.db.mem_limit, containers.db.ports, containers.db.healthcheck",
+        ]
+    );
+    let native = plans.native.containers.iter().find(|c| c.name == "db");
+    assert_eq!(native.unwrap().environment["B"], "2");
+    // A plan that does not know of emulation means what its files say, and Compose's default is for native speed.
+    let here = composed("").unwrap().settled(&Emulated::Everything);
+    let stops = here
+        .containers
+        .iter()
+        .map(|c| (&*c.name, seconds(c.stop_grace_period)));
+    assert_eq!(stops.collect::<Vec<_>>(), [("db", 60), ("other", 50)]);
+}
+
+#[test]
+fn a_service_that_is_in_no_compose_file_cannot_be_overlaid() {
+    let errors =
+        composed("[emulation.containers.bd]\nuser = 'x'\n[emulation.containers.db]\nusr = 'x'\n");
+    assert_eq!(
+        errors.unwrap_err(),
+        [
+            "guestbake.toml:2:23: emulation.containers.bd: no container or service of this name; did you mean `db`?",
+            "guestbake.toml:5:1: services.db.usr: unknown key; did you mean `user`?",
+        ]
+    );
+}
+
         "
 [containers.foreign]
 image = 'arm:1'
