@@ -16,7 +16,7 @@ use crate::event::{Event, Events, Outcome, Smoke, Verdict};
 use crate::failure::{Failure, Fault, Reason, Stage};
 use crate::host::Host;
 use crate::host::engine::Engine;
-use crate::plan::{DEFAULT_RUN_TIMEOUT, Plan};
+use crate::plan::{DEFAULT_RUN_TIMEOUT, Emulated, Plan};
 use crate::wait::Prober;
 use crate::{
     bundle, containers, diagnose, engine, finish, guest, images, migrate, plan, smoke, wait,
@@ -146,10 +146,16 @@ async fn stages(
     let loaded = async {
         match range.does(Stage::Images) {
             true => images::load(engine, &bundle, plan, host, events).await,
-            false => standing(Stage::Images, images::as_found(engine, plan)).await,
+            false => standing(Stage::Images, images::as_found(engine, plan, host, events)).await,
         }
     };
     let loaded = run.stage(Stage::Images, loaded).await?;
+    // Of a guest that is emulated itself everything is.
+    let foreign = loaded.emulated.clone();
+    let plan = match foreign.is_empty() || emulation.is_emulated() {
+        true => plan,
+        false => &*known.follow(plans.told(&Emulated::Images(&foreign), events)),
+    };
     if range.last == Stage::Images {
         return Ok((Verdict::Done, Smoke::NotRun));
     }
@@ -187,7 +193,7 @@ async fn stages(
     }
     let tested = async {
         match range.does(Stage::Smoke) {
-            true => smoke::test(migrated, plan, &emulation, &prober, events).await,
+            true => smoke::test(migrated, plan, (&emulation, &foreign), &prober, events).await,
             false => Ok(smoke::as_found(migrated)),
         }
     };

@@ -1,5 +1,6 @@
 //! The smoke test: a migrated stack becomes a tested one, or one of which is said that it was not tested.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -30,7 +31,7 @@ pub fn as_found(migrated: Migrated) -> Tested {
 pub async fn test(
     migrated: Migrated,
     plan: &Plan,
-    emulation: &Emulation,
+    (emulation, foreign): (&Emulation, &BTreeSet<String>),
     prober: &Prober,
     events: &Events,
 ) -> Result<Tested, Fault> {
@@ -41,7 +42,11 @@ pub async fn test(
         Some(SmokeWhen::UnlessTcg) if emulation.is_emulated() => {
             Some(format!("the guest is emulated ({emulation})"))
         }
-        Some(SmokeWhen::UnlessTcg | SmokeWhen::Always) => None,
+        Some(SmokeWhen::UnlessTcg) => {
+            let image = foreign_image(plan, foreign);
+            image.map(|image| format!("{image} is emulated, as it is for another architecture"))
+        }
+        Some(SmokeWhen::Always) => None,
     };
     let smoke = match (skipped, test) {
         (Some(why), _) => {
@@ -59,6 +64,20 @@ pub async fn test(
         engine: migrated.engine,
         smoke,
     })
+}
+
+/// What is tested: the test's own container, or those that are there.
+fn foreign_image<'p>(plan: &'p Plan, foreign: &BTreeSet<String>) -> Option<&'p str> {
+    let own = plan
+        .smoke
+        .as_ref()
+        .and_then(|smoke| smoke.container.as_ref());
+    let tested = match own {
+        Some(own) => std::slice::from_ref(own),
+        None => &plan.containers,
+    };
+    let mut images = tested.iter().map(|container| container.image.as_str());
+    images.find(|image| foreign.contains(*image))
 }
 
 async fn run(

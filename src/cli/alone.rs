@@ -1,5 +1,6 @@
 //! One stage by itself, for whoever is at the guest: no marker, no power-off.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io::Write;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::plan::{self, Emulated, Plan, Plans};
 use crate::verdict::Lock;
 use crate::view::Progress;
 use crate::wait::{self, Prober, ReadyServices};
-use crate::{bundle, guest, smoke as smoke_test};
+use crate::{bundle, guest, images, smoke as smoke_test};
 
 /// Up to the engine, every stage run alone goes the same way.
 const APPROACH: [Stage; 4] = [Stage::Bundle, Stage::Plan, Stage::Guest, Stage::Engine];
@@ -74,8 +75,8 @@ pub fn smoke(args: AloneArgs) -> ExitCode {
             engine: created.engine,
             observer: created.observer,
         };
-        let (plan, emulation) = (&found.plan, &found.emulation);
-        smoke_test::test(migrated, plan, emulation, &found.prober, events)
+        let (plan, emulated) = (&found.plan, (&found.emulation, &found.foreign));
+        smoke_test::test(migrated, plan, emulated, &found.prober, events)
             .await
             .map(|_| ())
     })
@@ -85,6 +86,8 @@ pub fn smoke(args: AloneArgs) -> ExitCode {
 pub struct Found {
     pub plan: Plan,
     emulation: Emulation,
+    /// Images that a handler emulates.
+    foreign: BTreeSet<String>,
     pub running: RunningEngine,
     pub prober: Prober,
 }
@@ -95,14 +98,19 @@ impl Found {
         let accel = request.accel.as_deref();
         let guest = guest::examined(&bundle, accel, host, events);
         let guest = stage(Stage::Guest, guest, events).await?;
-        let plan = plans.for_guest(&guest.emulation, events);
+        let mut plan = plans.for_guest(&guest.emulation, events);
         let emulation = guest.emulation.clone();
         let running = engine::reach(guest, &plan, host, events);
         let running = stage(Stage::Engine, running, events).await?;
+        let foreign = images::emulated_ones(&running, &plan, host, events).await;
+        if !foreign.is_empty() && !emulation.is_emulated() {
+            plan = plans.told(&Emulated::Images(&foreign), events);
+        }
         let prober = Prober::new(&running.engine, host);
         Ok(Found {
             plan,
             emulation,
+            foreign,
             running,
             prober,
         })

@@ -4,6 +4,7 @@
 //! shows. Detection runs all the same and its finding is kept as evidence, so a contradiction can be seen afterwards.
 
 mod aarch64;
+pub mod foreign;
 mod x86_64;
 
 use std::fmt;

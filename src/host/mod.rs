@@ -1,5 +1,6 @@
 //! Everything the agent does to or reads from the machine it runs on, each effect behind a narrow trait.
 
+pub mod binfmt;
 pub mod block_devices;
 pub mod bounded;
 pub mod console;
@@ -7,9 +8,9 @@ pub mod disks;
 pub mod docker;
 pub mod durable;
 pub mod engine;
-pub mod iso9660;
 pub mod free_blocks;
 pub mod instance;
+pub mod iso9660;
 pub mod journal;
 pub mod kernel_log;
 mod loop_device;
@@ -32,13 +33,14 @@ use std::sync::Arc;
 pub struct Host {
     pub mounts: Arc<dyn mounts::Mounts>,
     pub machine: Arc<dyn machine::Machine>,
+    pub handlers: Arc<dyn binfmt::Handlers>,
     pub units: Arc<dyn systemd::Units>,
     pub engine: Arc<dyn engine::Connect>,
     pub disks: Arc<dyn disks::Disks>,
-    pub network: Arc<dyn probes::Network>,
-    pub vitals: Arc<dyn vitals::Vitals>,
     pub free_blocks: Arc<dyn free_blocks::FreeBlocks>,
     pub instance: Arc<dyn instance::Instance>,
+    pub network: Arc<dyn probes::Network>,
+    pub vitals: Arc<dyn vitals::Vitals>,
 }
 
 impl Host {
@@ -46,13 +48,14 @@ impl Host {
         Host {
             mounts: Arc::new(mounts::Kernel::default()),
             machine: Arc::new(machine::ThisMachine),
+            handlers: Arc::new(binfmt::KernelHandlers),
             units: Arc::new(systemd::Systemd),
             engine: Arc::new(docker::DockerHost::choose(docker_host)),
             disks: Arc::new(disks::LocalDisks),
+            free_blocks: Arc::new(free_blocks::LocalFileSystems),
+            instance: Arc::new(instance::ThisInstance),
             network: Arc::new(probes::GuestNetwork),
             vitals: Arc::new(vitals::LocalVitals),
         }
-            free_blocks: Arc::new(free_blocks::LocalFileSystems),
-            instance: Arc::new(instance::ThisInstance),
     }
 }

@@ -1,6 +1,6 @@
 //! The stage: archives of the bundle become images of the engine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,12 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout_at};
 
 use super::archive::{Archive, ArchivedImage, Contents, Layers, Progress, Transfer};
+use super::foreign::emulated;
 use crate::bundle::Bundle;
 use crate::engine::RunningEngine;
 use crate::event::{Event, Events};
 use crate::failure::{Because, Fault, Reason};
+use crate::guest::foreign::Runs;
 use crate::host::Host;
 use crate::host::bounded::bounded;
 use crate::host::disks::{Disks, size};
@@ -29,9 +31,11 @@ const SPACE_FACTOR: u64 = 2;
 /// Between two events that say how far the loading is.
 const PROGRESS_PAUSE: Duration = Duration::from_secs(1);
 
-/// Proof that the images the plan needs are there, for this guest's architecture.
+/// Proof that the images the plan needs are there, and that the guest runs them.
 pub struct LoadedImages {
     pub engine: Arc<dyn Engine>,
+    /// Those of the plan that a handler emulates.
+    pub emulated: BTreeSet<String>,
 }
 
 pub async fn load(
@@ -41,7 +45,9 @@ pub async fn load(
     host: &Host,
     events: &Events,
 ) -> Result<LoadedImages, Fault> {
+    let runs = runs(&engine, host);
     let loading = Loading {
+        runs: &runs,
         wanted: wanted(plan),
         engine: &engine,
         bundle,
@@ -50,7 +56,7 @@ pub async fn load(
         events,
     };
     let end = Instant::now() + plan.images.timeout;
-    match timeout_at(end, loading.all()).await {
+    let architectures = match timeout_at(end, loading.all()).await {
         Ok(result) => result?,
         Err(_) => {
             return Err(Fault::new(
@@ -61,21 +67,54 @@ pub async fn load(
                 ),
             ));
         }
-    }
+    };
     Ok(LoadedImages {
+        emulated: emulated(&architectures, &runs, &*host.handlers, events).await,
         engine: engine.engine,
     })
 }
 
 /// The images as they are, for a run that loads none.
-pub async fn as_found(engine: RunningEngine, plan: &Plan) -> Result<LoadedImages, Fault> {
+pub async fn as_found(
+    engine: RunningEngine,
+    plan: &Plan,
+    host: &Host,
+    events: &Events,
+) -> Result<LoadedImages, Fault> {
+    let runs = runs(&engine, host);
+    let mut architectures = BTreeMap::new();
     for reference in wanted(plan) {
         let missing = || format!("image {reference} is not there");
-        verify(&engine, &reference, missing).await?;
+        let architecture = verify(&engine, &reference, &runs, missing).await?;
+        architectures.insert(reference, architecture);
     }
     Ok(LoadedImages {
+        emulated: emulated(&architectures, &runs, &*host.handlers, events).await,
         engine: engine.engine,
     })
+}
+
+/// Those of the plan's images that a handler emulates, for who needs no proof that all are there.
+pub async fn emulated_ones(
+    engine: &RunningEngine,
+    plan: &Plan,
+    host: &Host,
+    events: &Events,
+) -> BTreeSet<String> {
+    let mut architectures = BTreeMap::new();
+    for reference in wanted(plan) {
+        if let Ok(Some(facts)) = engine.engine.image(&reference).await {
+            architectures.insert(reference, facts.architecture);
+        }
+    }
+    emulated(&architectures, &runs(engine, host), &*host.handlers, events).await
+}
+
+fn runs(engine: &RunningEngine, host: &Host) -> Runs {
+    Runs {
+        guest: engine.guest.arch,
+        handlers: host.handlers.registered(),
+    }
 }
 
 /// Every image that the plan names, required or run.
@@ -106,6 +145,7 @@ fn wanted(plan: &Plan) -> BTreeSet<String> {
 }
 
 struct Loading<'a> {
+    runs: &'a Runs,
     wanted: BTreeSet<String>,
     engine: &'a RunningEngine,
     bundle: &'a Bundle,
@@ -115,7 +155,9 @@ struct Loading<'a> {
 }
 
 impl Loading<'_> {
-    async fn all(&self) -> Result<(), Fault> {
+    /// The images that were wanted, with their architectures.
+    async fn all(&self) -> Result<BTreeMap<String, String>, Fault> {
+        let mut architectures = BTreeMap::new();
         for name in &self.plan.images.archives {
             self.one(name).await?;
         }
@@ -127,9 +169,10 @@ impl Loading<'_> {
                     self.plan.images.archives.len(),
                 )
             };
-            verify(self.engine, reference, missing).await?;
+            let architecture = verify(self.engine, reference, self.runs, missing).await?;
+            architectures.insert(reference.clone(), architecture);
         }
-        Ok(())
+        Ok(architectures)
     }
 
     async fn one(&self, name: &Path) -> Result<(), Fault> {
@@ -252,8 +295,9 @@ impl Loading<'_> {
             true => Layers::WithoutZstd,
             false => Layers::AsTheyAre,
         };
+        let runs = self.runs.clone();
         let (stream, transfer) = archive.stream_unpacked(layers, move |contents| {
-            check_architecture(contents, arch)?;
+            check_architecture(contents, &runs)?;
             Ok(contents.docker_manifest(arch))
         });
         let heard = |line: &str| self.events.detail(format!("engine: {line}"));
@@ -317,20 +361,20 @@ impl Loading<'_> {
     }
 }
 
-/// `missing` says what it means if the image is not there.
+/// The image's architecture. `missing` says what it means if the image is not there.
 async fn verify(
     engine: &RunningEngine,
     reference: &str,
+    runs: &Runs,
     missing: impl Fn() -> String,
-) -> Result<(), Fault> {
-    let arch = engine.guest.arch.as_str();
+) -> Result<String, Fault> {
     let image = engine.engine.image(reference).await;
-    match image.because(Reason::EngineUnavailable)? {
-        None => Err(Fault::new(Reason::ImageLoadFailed, missing())),
-        Some(facts) if facts.architecture != arch => {
-            Err(wrong_architecture(reference, &facts.architecture, arch))
-        }
-        Some(_) => Ok(()),
+    let Some(facts) = image.because(Reason::EngineUnavailable)? else {
+        return Err(Fault::new(Reason::ImageLoadFailed, missing()));
+    };
+    match runs.by(&facts.architecture) {
+        Ok(_) => Ok(facts.architecture),
+        Err(why) => Err(wrong_architecture(reference, &facts.architecture, &why)),
     }
 }
 
@@ -340,25 +384,23 @@ fn is_same(facts: &ImageFacts, image: &ArchivedImage) -> bool {
     image.has_id(&facts.id) || by_layers
 }
 
-fn check_architecture(contents: &Contents, arch: &str) -> Result<(), Fault> {
-    match contents.images.first() {
-        Some(first)
-            if contents
-                .images
-                .iter()
-                .all(|image| image.architecture != arch) =>
-        {
-            let name = first.tags.first().unwrap_or(&first.config_digest);
-            Err(wrong_architecture(name, &first.architecture, arch))
-        }
-        _ => Ok(()),
+/// Whether the guest runs any image of it: an archive may hold one for each platform.
+fn check_architecture(contents: &Contents, runs: &Runs) -> Result<(), Fault> {
+    let mut refused = None;
+    for image in &contents.images {
+        let Err(why) = runs.by(&image.architecture) else {
+            return Ok(());
+        };
+        let name = image.tags.first().unwrap_or(&image.config_digest);
+        refused.get_or_insert_with(|| wrong_architecture(name, &image.architecture, &why));
     }
+    refused.map_or(Ok(()), Err)
 }
 
-fn wrong_architecture(image: &str, its: &str, arch: &str) -> Fault {
+fn wrong_architecture(image: &str, its: &str, why: &str) -> Fault {
     Fault::new(
         Reason::WrongArchitecture,
-        format!("image {image} is for {its}, this guest is {arch}"),
+        format!("image {image} is for {its}; {why}"),
     )
 }
 
