@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use guestbake::containers::{Observer, Rules};
 use guestbake::event::{Awaited, Event, Events};
-use guestbake::plan::{HttpAddress, HttpProbe, Probe, Service};
+use guestbake::plan::{HttpAddress, HttpProbe, Probe, Service, Stable};
 use guestbake::wait::{Budget, Group, Prober, Unready};
 use support::fake::{FakeEngine, FakeNetwork};
 use tokio::time::{Instant, sleep};
@@ -23,7 +23,7 @@ fn service(name: &str, probe: Probe) -> Service {
         name: name.into(),
         container: Some("deps".into()),
         probe,
-        stable: 1,
+        stable: Stable::default(),
         restarts: 0,
         attempt_timeout: None,
     }
@@ -241,6 +241,34 @@ async fn each_service_is_seen_within_two_percent_of_its_own_time() {
     assert_at(
         waited.took,
         Duration::from_secs_f64(waited.ready_s("at-1400000")),
+    );
+}
+
+/// As a database's first start has it: up for a second, down again, up for good.
+#[tokio::test(start_paused = true)]
+async fn stable_for_a_while_is_not_fooled_by_a_temporary_server() {
+    let probe = || Probe::Tcp {
+        host: "3000-4000,22000".into(),
+        port: 1,
+        published: false,
+    };
+    let stable = |stable| Service {
+        stable,
+        ..service("postgres", probe())
+    };
+    let fooled = [stable(Stable::Answers(3))];
+    let fooled = wait_for(&fooled, FakeNetwork::new()).await;
+    assert!(fooled.ready_s("postgres") < 4.0);
+    let services = [stable(Stable::For(Duration::from_secs(3)))];
+    let waited = wait_for(&services, FakeNetwork::new()).await;
+    let ready = waited.ready_s("postgres");
+    assert!((25.0..25.0 * 1.04).contains(&ready), "{ready}");
+    let reasons = waited.reasons("postgres");
+    assert!(
+        reasons
+            .iter()
+            .any(|(_, why, _)| why.ends_with("of 3s") && why.starts_with("good for ")),
+        "{reasons:?}"
     );
 }
 

@@ -277,7 +277,11 @@ impl Stretch {
 
     fn probes(&self, section: &mut Node, key: &str) {
         let services = items(section, key).iter_mut();
-        services.for_each(|service| self.limit(service, "timeout", None));
+        services.for_each(|service| {
+            self.limit(service, "timeout", None);
+            // A temporary server is there for longer, too. A number of answers is none.
+            self.limit(service, "stable", None);
+        });
     }
 
     fn container(&self, container: &mut Node) {

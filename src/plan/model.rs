@@ -263,6 +263,21 @@ pub struct Wait {
     pub services: Vec<Service>,
 }
 
+/// What tells a service that is ready from one that was for a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stable {
+    /// So many good answers in a row.
+    Answers(u32),
+    /// Good answers and no other for so long.
+    For(Duration),
+}
+
+impl Default for Stable {
+    fn default() -> Self {
+        Stable::Answers(1)
+    }
+}
+
 /// Something that must answer before the run goes on.
 #[derive(Clone, Debug)]
 pub struct Service {
@@ -270,8 +285,7 @@ pub struct Service {
     /// The container whose end is this service's end.
     pub container: Option<String>,
     pub probe: Probe,
-    /// So many good answers in a row.
-    pub stable: u32,
+    pub stable: Stable,
     /// So many ends of its container are tolerated.
     pub restarts: u32,
     /// The limit of one attempt; without it the limit grows with the time waited.

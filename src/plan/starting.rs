@@ -73,7 +73,7 @@ impl Plan {
         text += &format!("require = {}\n", words(&images));
         text += "\n[wait]\ntimeout = \"1500s\"           # for all services together\n";
         text += "\n# Proposed from health checks, known images and ports. Without any of these, each service is waited for as\n\
-                 # `docker compose up --wait` does. Also: http = \"URL\", exec = [\"…\"], log = \"REGEX\", stable = 3.\n";
+                 # `docker compose up --wait` does. Also: http = \"URL\", exec = [\"…\"], log = \"REGEX\", stable = \"3s\".\n";
         for service in &self.wait.services {
             self.propose(service, &mut text);
         }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::probe::{Answer, Fatal};
 use super::{Group, Progress};
 use crate::event::Event;
-use crate::plan::{Probe, Service};
+use crate::plan::{Probe, Service, Stable};
 
 /// The first attempts come this fast.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
@@ -45,6 +45,39 @@ fn attempt_limit(waited: Duration, service: &Service, slowness: f64) -> Duration
     limit.unwrap_or_else(|| (waited / ATTEMPT_FRACTION).max(shortest))
 }
 
+/// Good answers in a row, and when the first of them was asked for.
+#[derive(Clone, Copy, Default)]
+struct Good {
+    answers: u32,
+    since: Option<Instant>,
+}
+
+impl Good {
+    fn one_more(&mut self, asked: Instant) {
+        self.answers += 1;
+        self.since.get_or_insert(asked);
+    }
+
+    /// None: it is stable.
+    fn lacks(&self, stable: Stable) -> Option<String> {
+        match stable {
+            Stable::Answers(wanted) => (self.answers < wanted)
+                .then(|| format!("{} of {wanted} good answers", self.answers)),
+            Stable::For(wanted) => {
+                let good = self.since.map_or(Duration::ZERO, |since| since.elapsed());
+                // The first answer alone is of one moment, however long it took.
+                (good < wanted || self.answers < 2).then(|| {
+                    format!(
+                        "good for {} of {}",
+                        super::seconds(good),
+                        super::seconds(wanted)
+                    )
+                })
+            }
+        }
+    }
+}
+
 impl Group<'_> {
     /// Ends when the service has answered as often in a row as it must. The budget is the caller's to watch.
     pub(super) async fn one_ready(
@@ -56,7 +89,7 @@ impl Group<'_> {
         self.events.emit(Event::Probed {
             name: service.name.clone(),
         });
-        let mut good = 0;
+        let mut good = Good::default();
         loop {
             let began = Instant::now();
             let left = self.budget.end().saturating_duration_since(began);
@@ -72,10 +105,10 @@ impl Group<'_> {
                 }),
             };
             match answer {
-                Answer::Good => good += 1,
+                Answer::Good => good.one_more(began),
                 Answer::Silence(_) if cut_short && progress.borrow().attempts > 1 => {}
                 Answer::NotYet(why) | Answer::Silence(why) => {
-                    good = 0;
+                    good = Good::default();
                     progress.borrow_mut().last_error = why;
                 }
                 Answer::Never(why) => {
@@ -83,12 +116,10 @@ impl Group<'_> {
                     return Err(Fatal(why));
                 }
             }
-            if good >= service.stable {
-                return Ok(());
-            }
-            if good > 0 {
-                progress.borrow_mut().last_error =
-                    format!("{good} of {} good answers", service.stable);
+            match good.lacks(service.stable) {
+                None => return Ok(()),
+                Some(_) if good.answers == 0 => {}
+                Some(lack) => progress.borrow_mut().last_error = lack,
             }
             sleep(pause(
                 self.budget.since.elapsed(),
@@ -158,7 +189,7 @@ mod tests {
             name: "s".into(),
             container: None,
             probe: TCP,
-            stable: 1,
+            stable: Stable::default(),
             restarts: 0,
             attempt_timeout: None,
         };

@@ -161,8 +161,16 @@ impl FakeNetwork {
 impl Network for FakeNetwork {
     async fn tcp(&self, host: &str, _: u16, _: bool) -> Result<(), String> {
         self.attempts.fetch_add(1, Ordering::Relaxed);
-        let opens = host.parse().map(Duration::from_millis);
-        match opens.is_ok_and(|opens| self.began.elapsed() >= opens) {
+        let now = self.began.elapsed().as_millis() as u64;
+        // Milliseconds from which on it is open, or spans of them.
+        let is_open = host.split(',').any(|span| {
+            let (opens, closes) = span.split_once('-').unwrap_or((span, ""));
+            let closes = closes.parse().unwrap_or(u64::MAX);
+            opens
+                .parse()
+                .is_ok_and(|opens: u64| (opens..closes).contains(&now))
+        });
+        match is_open {
             true => Ok(()),
             false => Err("connection refused".into()),
         }

@@ -101,7 +101,10 @@ fn put_service(out: &mut TomlText, service: &Service) {
         service.probe,
         Probe::Tcp { .. } | Probe::Unix(_) | Probe::Http(_) | Probe::Exec { .. }
     ) {
-        out.key("stable", service.stable);
+        match service.stable {
+            Stable::Answers(answers) => out.key("stable", answers),
+            Stable::For(time) => out.duration("stable", time),
+        }
         match service.attempt_timeout {
             Some(timeout) => out.duration("timeout", timeout),
             None => out.comment("timeout of an attempt: grows with the time waited"),

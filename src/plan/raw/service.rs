@@ -5,7 +5,7 @@ use std::time::Duration;
 use regex::Regex;
 
 use crate::plan::error::{At, Place};
-use crate::plan::model::{HttpProbe, Probe};
+use crate::plan::model::{HttpProbe, Probe, Stable};
 use crate::plan::reader::{Value, quoted};
 use crate::plan::syntax;
 use crate::plan::table::Table;
@@ -38,7 +38,7 @@ pub struct RawService {
     pub probe: Option<At<Probe>>,
     /// Of an `http` probe; its content is not read yet.
     pub ca_file: Option<At<String>>,
-    pub stable: u32,
+    pub stable: Stable,
     pub restarts: u32,
     pub restarts_place: Option<Place>,
     pub timeout: Option<Duration>,
@@ -57,7 +57,7 @@ impl RawService {
                 place: service.place.clone(),
             }),
             ca_file: None,
-            stable: 1,
+            stable: Stable::default(),
             restarts: 0,
             restarts_place: None,
             timeout: None,
@@ -68,9 +68,7 @@ impl RawService {
         let name = table.require("name", |v| v.parsed(syntax::display_name));
         let container = table.read_key("container", Value::string);
         let probe = probe(table);
-        let stable = table.value("stable", |v| {
-            v.integer("a number of good answers, at least 1", 1..=1000)
-        });
+        let stable = table.value("stable", stable);
         let restarts = table.value("restarts", |v| {
             v.integer("a number of restarts, 0 or more", 0..=1_000_000)
         });
@@ -81,7 +79,7 @@ impl RawService {
             has_container: table.has("container"),
             probe,
             ca_file: table.read_key("ca_file", |v| v.parsed(syntax::bundle_path)),
-            stable: stable.unwrap_or(1),
+            stable: stable.unwrap_or_default(),
             restarts: restarts.unwrap_or(0),
             restarts_place: table.place_of("restarts"),
             timeout: super::limit(table, "timeout"),
@@ -176,6 +174,16 @@ fn http(table: &Table<'_>) -> Option<At<Probe>> {
         value: Probe::Http(probe),
         place: address.place,
     })
+}
+
+fn stable(value: &Value<'_>) -> Option<Stable> {
+    match value.as_str() {
+        Some(_) => value.parsed(syntax::limit).map(Stable::For),
+        None => {
+            let expected = "a number of good answers, at least 1, or a duration such as \"3s\"";
+            value.integer(expected, 1..=1000).map(Stable::Answers)
+        }
+    }
 }
 
 fn method(text: &str) -> Result<String, String> {

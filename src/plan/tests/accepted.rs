@@ -244,7 +244,7 @@ fn every_probe_and_its_keys() {
     assert!(http.body.as_ref().unwrap().is_match("o_k"));
     assert_eq!(
         (services[0].stable, services[0].attempt_timeout),
-        (2, Some(Duration::from_secs(3)))
+        (Stable::Answers(2), Some(Duration::from_secs(3)))
     );
     let Probe::Exec {
         command,

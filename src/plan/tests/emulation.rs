@@ -33,6 +33,7 @@ timeout = '60s'
 name = 's'
 tcp = 'localhost:1'
 timeout = '2s'
+stable = '3s'
 [[migrations]]
 name = 'set'
 container = 'deps'
@@ -56,6 +57,8 @@ fn limits_for_native_speed_are_stretched_and_both_numbers_said() {
     assert_eq!(seconds(here.images.timeout), 3000);
     assert_eq!(seconds(here.wait.timeout), 300);
     assert_eq!(seconds(here.wait.services[0].attempt_timeout.unwrap()), 10);
+    let three = std::time::Duration::from_secs(3);
+    assert_eq!(here.wait.services[0].stable, Stable::For(three * 5));
     assert_eq!(seconds(here.migrations[0].timeout), 450);
     assert_eq!(seconds(here.migrations[1].timeout), 6000);
     assert_eq!(seconds(here.smoke.as_ref().unwrap().timeout), 1500);
@@ -180,9 +183,6 @@ environment = { X = 'y' }
     assert_eq!(environment["X"], "y");
 }
 
-#[test]
-fn one_emulated_container_stretches_budgets_and_leaves_the_others_alone() {
-    let plans = plans(
 struct Composed;
 
 impl BundleFiles for Composed {
@@ -268,6 +268,9 @@ fn a_service_that_is_in_no_compose_file_cannot_be_overlaid() {
     );
 }
 
+#[test]
+fn one_emulated_container_stretches_budgets_and_leaves_the_others_alone() {
+    let plans = plans(
         "
 [containers.foreign]
 image = 'arm:1'

@@ -13,6 +13,8 @@ for service in postgres clickhouse svix minio qstash init-services; do
 done
 order=$(sed -n 's/^STACK_PROVISION: \(.*\) ready (.*$/\1/p' "$dir/serial.txt" | grep -v postgres | head -n 5 | tr '\n' ' ')
 check "each is seen when it comes" test "$order" = "svix qstash minio clickhouse init-services "
+late=$(sed -n 's/^STACK_PROVISION: postgres ready (\([0-9]*\).*/\1/p' "$dir/serial.txt")
+check "Postgres's temporary server is not taken for it, but the one after ${late:-never} s" test "${late:-0}" -ge 22
 check "the database is set up" says "migration migrate done"
 check "and seeded" says "migration seed done"
 check "the application answers" result_has '"smoke":"passed"'
