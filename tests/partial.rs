@@ -105,7 +105,7 @@ fn migrations_that_are_left_out_are_named() {
 fn one_stage_alone_writes_no_marker() {
     let engine = PrivateEngine::start();
     let plan = format!(
-        "[images]\narchives = ['tools.tar']\n{}{}{}",
+        "[images]\narchives = ['tools.tar']\n[finish]\nprune = true\n{}{}{}",
         idle("alone"),
         service("up", "alone", "exec = ['true']"),
         migration("alone", "echo hello"),
@@ -129,7 +129,7 @@ fn one_stage_alone_writes_no_marker() {
         ("migrations", "m | hello"),
         ("smoke", "smoke test skipped"),
         ("stop", "container alone stopped"),
-        ("finish", "stage finish done"),
+        ("finish", "pruned untagged images: "),
     ] {
         let (code, text) = only(stage);
         assert_eq!(code, Some(0), "{stage}: {text}");

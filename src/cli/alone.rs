@@ -183,6 +183,7 @@ pub fn only(stage: Stage, args: RunArgs) -> ExitCode {
     let range = Range::only(stage);
     let request = Request {
         range,
+        own_files: vec![args.log, args.report],
         ..args.stage.into_request()
     };
     let verb = format!("run --only {stage}");
