@@ -15,6 +15,8 @@ use super::systemd;
 /// Not for people: the part of forgetting that is for the shutdown.
 pub const FORGET_VERB: &str = "forget-instance";
 
+/// What is stopped at the shutdown.
+const UNIT: &str = "guestbake-forget-instance.service";
 const LIMIT: Duration = Duration::from_secs(120);
 /// The power is cut by force a little later.
 const STOP_LIMIT: &str = "--property=TimeoutStopSec=10";
@@ -59,6 +61,10 @@ impl Instance for ThisInstance {
 
 /// A unit whose end is this: it is stopped after all that it stands before.
 fn forget_at_shutdown() -> io::Result<()> {
+    // A run before this one in the same boot has seen to it.
+    if systemd::run("systemctl", &["is-active", "--quiet", UNIT]).is_ok() {
+        return Ok(());
+    }
     let program = std::env::current_exe()?;
     let program = program.to_str().ok_or(io::ErrorKind::InvalidData)?;
     let at_its_end = format!("--property=ExecStop={program} {FORGET_VERB}");
@@ -69,7 +75,8 @@ fn forget_at_shutdown() -> io::Result<()> {
         "systemd-run",
         &[
             "--quiet",
-            "--unit=guestbake-forget-instance",
+            "--unit",
+            UNIT,
             "--property=Type=oneshot",
             "--property=RemainAfterExit=yes",
             "--property=DefaultDependencies=no",
