@@ -1,29 +1,26 @@
 //! The whole run: every stage in its order, each made of what the one before it left.
 
+mod failed;
 mod range;
+mod run;
 
-use std::cell::Cell;
-use std::future::Future;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::event::{Event, Events, Outcome, Smoke, Verdict};
-use crate::failure::{Failure, Fault, Reason, Stage};
+use crate::failure::{Failure, Reason, Stage};
 use crate::host::Host;
-use crate::host::engine::Engine;
-use crate::plan::{DEFAULT_RUN_TIMEOUT, Emulated, Plan};
+use crate::plan::Emulated;
 use crate::wait::Prober;
-use crate::{
-    bundle, containers, diagnose, engine, finish, guest, images, migrate, plan, smoke, wait,
-};
+use crate::{bundle, containers, engine, finish, guest, images, migrate, plan, smoke, wait};
 
+use failed::{conclude_failed, diagnose, last_words, second_wish};
 use range::standing;
 pub use range::{CHOICES, Range};
+use run::{Known, Run};
 
 /// The stages of a run, in their order.
 pub const STAGES: [Stage; 11] = [
@@ -39,13 +36,6 @@ pub const STAGES: [Stage; 11] = [
     Stage::Stop,
     Stage::Finish,
 ];
-
-/// For stopping containers of a run that is given up.
-const GIVE_UP_LIMIT: Duration = Duration::from_secs(30);
-
-/// How many of a dead container's last lines make it into the message.
-const LAST_LINES: usize = 3;
-const LAST_WORDS_LIMIT: Duration = Duration::from_secs(3);
 
 /// What a run is asked for.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -69,36 +59,6 @@ pub struct Request {
 pub enum Wish {
     GiveUp(Reason, String),
     Diagnose,
-}
-
-/// What is known so far of a run; diagnostics need it whatever stage failed.
-#[derive(Default)]
-pub struct Known {
-    plan: Mutex<Option<Arc<Plan>>>,
-    engine: OnceLock<Arc<dyn Engine>>,
-}
-
-impl Known {
-    fn plan(&self) -> Option<Arc<Plan>> {
-        self.plan
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// From here on this is the plan.
-    fn follow(&self, plan: Plan) -> Arc<Plan> {
-        let plan = Arc::new(plan);
-        let mut known = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = Some(plan.clone());
-        plan
-    }
-
-    /// The whole run's.
-    fn limit(&self) -> Duration {
-        self.plan()
-            .map_or(DEFAULT_RUN_TIMEOUT, |plan| plan.run.timeout)
-    }
 }
 
 /// All stages in order.
@@ -284,150 +244,6 @@ pub async fn provision(
                 smoke,
                 ..Outcome::failed(Some(failure.stage), failure.fault.reason, message)
             }
-        }
-    }
-}
-
-async fn second_wish(wishes: &mut UnboundedReceiver<Wish>) {
-    loop {
-        match wishes.recv().await {
-            Some(Wish::GiveUp(..)) => return,
-            Some(Wish::Diagnose) => {}
-            None => return std::future::pending().await,
-        }
-    }
-}
-
-async fn conclude_failed(run: &Run<'_>, host: &Host, request: &Request, failure: &Failure) {
-    let (known, events) = (run.known, run.events);
-    let left = (run.began + known.limit()).saturating_duration_since(Instant::now());
-    diagnose(known, host, Some(&failure.fault), left, events).await;
-    let given_up = !request.hold
-        && matches!(
-            failure.fault.reason,
-            Reason::Interrupted | Reason::DeadlineExceeded | Reason::Killed
-        );
-    if let (true, Some(engine), Some(plan)) = (given_up, known.engine.get(), known.plan()) {
-        match timeout(
-            GIVE_UP_LIMIT,
-            containers::stop_all(&**engine, &plan, events),
-        )
-        .await
-        {
-            Ok(Ok(())) => {}
-            Ok(Err(fault)) => events.line(format!("{:#}", fault.error)),
-            Err(_) => events.line("the containers did not stop in time"),
-        }
-    }
-}
-
-/// In an emulated guest diagnostics may take longer, by no more than is `left` of the run: whoever waits for its end
-/// allows for the usual limit after it.
-async fn diagnose(
-    known: &Known,
-    host: &Host,
-    fault: Option<&Fault>,
-    left: Duration,
-    events: &Events,
-) {
-    let (Some(plan), Some(engine)) = (known.plan(), known.engine.get()) else {
-        diagnose::show_evidence(fault, events);
-        return;
-    };
-    let scene = diagnose::Scene {
-        plan: &plan,
-        engine: engine.clone(),
-        prober: &Prober::new(engine, host),
-        vitals: &*host.vitals,
-        patience: (1.0 + left.div_duration_f64(diagnose::LIMIT)).min(plan.slowness),
-    };
-    diagnose::dump(&scene, fault, events).await;
-}
-
-/// The last things that a container which died had to say.
-async fn last_words(known: &Known, fault: &Fault) -> Option<String> {
-    let name = fault.container.as_deref()?;
-    let engine = known.engine.get()?;
-    if fault.reason != Reason::DependencyExited {
-        return None;
-    }
-    let tail = diagnose::log_tail(&**engine, name, LAST_LINES, diagnose::LOG_BYTES);
-    let lines = timeout(LAST_WORDS_LIMIT, tail).await.ok()?;
-    let said: Vec<_> = lines
-        .iter()
-        .map(|line| line.trim())
-        .filter(|line| !line.is_empty())
-        .collect();
-    (!said.is_empty()).then(|| said.join(" / "))
-}
-
-/// The one deadline, and the one place where a stage is begun, ended and blamed.
-struct Run<'a> {
-    events: &'a Events,
-    known: &'a Known,
-    began: Instant,
-    current: Cell<Stage>,
-    /// When that stage began.
-    since: Cell<Instant>,
-}
-
-impl<'a> Run<'a> {
-    fn new(events: &'a Events, known: &'a Known) -> Self {
-        Run {
-            events,
-            known,
-            began: Instant::now(),
-            current: Cell::new(Stage::Bundle),
-            since: Cell::new(Instant::now()),
-        }
-    }
-
-    async fn stage<T>(
-        &self,
-        stage: Stage,
-        work: impl Future<Output = Result<T, Fault>>,
-    ) -> Result<T, Failure> {
-        self.current.set(stage);
-        self.events.emit(Event::StageStarted { stage });
-        let since = Instant::now();
-        let limit = self.known.limit();
-        self.since.set(since);
-        let result = tokio::select! {
-            biased;
-            result = work => result,
-            () = sleep_until(self.began + limit) => Err(Fault::new(
-                Reason::DeadlineExceeded,
-                format!("the run's limit of {} ended in this stage, after {} of it", wait::seconds(limit), wait::seconds(since.elapsed())),
-            )),
-        };
-        match result {
-            Ok(value) => {
-                let seconds = since.elapsed().as_secs_f64();
-                self.events.emit(Event::StageDone { stage, seconds });
-                Ok(value)
-            }
-            Err(fault) => {
-                self.has_failed();
-                Err(Failure {
-                    stage: fault.stage.unwrap_or(stage),
-                    fault,
-                })
-            }
-        }
-    }
-
-    fn has_failed(&self) {
-        self.events.emit(Event::StageFailed {
-            stage: self.current.get(),
-            seconds: self.since.get().elapsed().as_secs_f64(),
-        });
-    }
-
-    fn given_up(&self, reason: Reason, why: String) -> Failure {
-        self.has_failed();
-        Failure {
-            stage: self.current.get(),
-            fault: Fault::new(reason, why),
         }
     }
 }
