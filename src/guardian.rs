@@ -27,7 +27,7 @@ use crate::host::power::ThisMachine;
 use crate::host::{kernel_log, oom};
 use crate::pipeline::Request;
 use crate::plan::DEFAULT_RUN_TIMEOUT;
-use crate::verdict::{Announcer, DISK_LIMIT, Lock, Outlets, within};
+use crate::verdict::{Announcer, DISK_LIMIT, Inherited, Lock, Outlets, Passages, within};
 use crate::view::View;
 use crate::worker::WORKER_VERB;
 
@@ -37,6 +37,9 @@ const WORKER_GRACE: Duration = Duration::from_secs(60);
 const INTERRUPT_GRACE: Duration = Duration::from_secs(60);
 /// Diagnostics on behalf of a worker that is dead.
 const POST_MORTEM_LIMIT: Duration = diagnose::LIMIT.saturating_add(Duration::from_secs(5));
+
+/// From a worker's last limit to the marker: it is killed, and what it leaves is looked at and told.
+const LAST_LIMIT: Duration = Duration::from_secs(150);
 
 /// Between two words that the guardian is well; the worker waits nine times as long.
 const WELL_EVERY: Duration = Duration::from_secs(5);
@@ -50,6 +53,9 @@ pub struct Run {
     pub outlets: Outlets,
     /// The guardian's process id.
     pub guardian: i32,
+    /// Shared with the worker.
+    #[serde(default)]
+    pub passages: Inherited,
 }
 
 /// What the guardian tells its worker.
@@ -75,7 +81,7 @@ enum News {
 }
 
 /// Runs the pipeline in a worker and ends in exactly one marker.
-pub fn run(run: Run, view: View) -> ExitCode {
+pub fn run(mut run: Run, view: View) -> ExitCode {
     let state = run.outlets.state.clone();
     let taken = within(DISK_LIMIT, move || Lock::take(&state));
     let lock = match taken.unwrap_or_else(|| Err(std::io::ErrorKind::TimedOut.into())) {
@@ -91,7 +97,10 @@ pub fn run(run: Run, view: View) -> ExitCode {
         }
     };
     oom::set_score(oom::NEVER);
-    let mut announcer = Announcer::new(run.outlets.clone(), view, Arc::new(ThisMachine));
+    let passages = Passages::to(&run.outlets.consoles());
+    run.passages = passages.share();
+    let power = Arc::new(ThisMachine);
+    let mut announcer = Announcer::new(run.outlets.clone(), passages, view, power);
     let code = match Worker::start(&run, lock.as_ref()) {
         Ok(mut worker) => {
             let outcome = worker.listen(&mut announcer, &run);
@@ -174,6 +183,7 @@ impl Worker {
     fn listen(&mut self, announcer: &mut Announcer, run: &Run) -> Outcome {
         let began = Instant::now();
         let mut end = began + DEFAULT_RUN_TIMEOUT + WORKER_GRACE;
+        announcer.ends_by(end + LAST_LIMIT);
         let mut interrupted = false;
         let mut last_stray = None;
         let mut next_word = began;
@@ -191,6 +201,7 @@ impl Worker {
                 Ok(News::Event(event)) => {
                     if let (Event::Plan { run_timeout_s, .. }, false) = (&event, interrupted) {
                         end = began + Duration::from_secs_f64(*run_timeout_s) + WORKER_GRACE;
+                        announcer.ends_by(end + LAST_LIMIT);
                     }
                     announcer.take(event);
                 }
@@ -209,6 +220,7 @@ impl Worker {
                     }
                     interrupted = true;
                     end = Instant::now() + INTERRUPT_GRACE;
+                    announcer.ends_by(end + LAST_LIMIT);
                     self.tell(&Control::Interrupt(format!("{name} was received")));
                 }
                 Err(RecvTimeoutError::Timeout) if Instant::now() < end => {}

@@ -19,7 +19,7 @@ use crate::host::power::ThisMachine;
 use crate::host::{notify, oom};
 use crate::mask::Masker;
 use crate::pipeline::{self, Wish};
-use crate::verdict::{Announcer, Lock, Outlets, Progress};
+use crate::verdict::{Announcer, Lock, Outlets, Passages, Progress};
 
 /// Not for people: only the guardian says it.
 pub const WORKER_VERB: &str = "guarded-worker";
@@ -63,11 +63,12 @@ pub fn run() -> ExitCode {
     fail_on_panic(events.clone(), audience.clone());
     let (wishes, wished) = mpsc::unbounded_channel();
     let (ending, end) = std_mpsc::channel();
+    let passages = Passages::inherited(&run.passages);
     let (heard, outlets) = (audience.clone(), run.outlets.clone());
     let silence = Arc::new(AtomicU32::new(0));
     let counted = silence.clone();
     thread::spawn(move || end_a_silent_guardian(run.guardian, &counted));
-    thread::spawn(move || obey(&heard, &outlets, &silence, &wishes, &ending));
+    thread::spawn(move || obey(&heard, outlets, passages, &silence, &wishes, &ending));
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -116,7 +117,8 @@ fn announce(audience: &SharedAudience, outcome: Outcome) -> ExitCode {
 /// Follows the control pipe to its end, which is the guardian's.
 fn obey(
     audience: &SharedAudience,
-    outlets: &Outlets,
+    outlets: Outlets,
+    passages: Passages,
     silence: &AtomicU32,
     wishes: &UnboundedSender<Wish>,
     ending: &std_mpsc::Sender<Ending>,
@@ -137,8 +139,9 @@ fn obey(
     let mut heard = lock(audience);
     if let Audience::Guardian(progress) = &mut *heard {
         let progress = std::mem::take(&mut **progress);
-        let announcer = Announcer::continuing(outlets.clone(), progress, Arc::new(ThisMachine));
         let _ = Lock::take_over(&outlets.state);
+        let power = Arc::new(ThisMachine);
+        let announcer = Announcer::continuing(outlets, passages, progress, power);
         *heard = Audience::Own(Box::new(announcer));
     }
     drop(heard);

@@ -23,7 +23,7 @@ use crate::guardian::{self, Run};
 use crate::host::instance;
 use crate::host::power::ThisMachine;
 use crate::pipeline::{Range, Request};
-use crate::verdict::{self, Hold, Outlets};
+use crate::verdict::{self, Hold, Inherited, Outlets};
 use crate::view::{Board, Manner, Progress, View};
 use crate::watch::{self, WatchOptions};
 use crate::worker;
@@ -109,6 +109,7 @@ fn run(args: RunArgs) -> ExitCode {
         },
         request,
         guardian: std::process::id().cast_signed(),
+        passages: Inherited::default(),
     };
     guardian::run(run, view(args.view.progress, "run", &range.stages()))
 }

@@ -1,21 +1,29 @@
 //! The verdict: the only place that writes markers and powers off. It listens to a run's events and ends in one marker.
 
 mod hold;
+mod passages;
+mod power_off;
+mod progress;
 mod record;
+mod reports;
 mod trail;
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 pub use hold::Hold;
+pub use passages::{Inherited, Passages};
+pub use power_off::force_power_off;
+pub use progress::Progress;
+use progress::uptime;
 pub use record::Lock;
 use record::{Decision, Record, Told};
+use reports::write_reports;
 pub use trail::{Step, Trail, What, instant_of};
 
 use crate::audience::Audience;
@@ -25,8 +33,7 @@ use crate::host::console::{Console, Words, default_consoles};
 use crate::host::durable;
 use crate::host::kernel_log::Silence;
 use crate::host::power::Power;
-use crate::plan::PowerOff;
-use crate::report::{self, Report};
+use crate::report::Report;
 use crate::view::View;
 
 const PREFIX: &str = "STACK_PROVISION: ";
@@ -38,8 +45,6 @@ const MARKER: &str = "marker";
 const CONSOLE_LIMIT: Duration = Duration::from_secs(10);
 /// For the record, the report's last version, and `sync`.
 pub const DISK_LIMIT: Duration = Duration::from_secs(5);
-/// An orderly power-off that takes longer is taken to hang.
-const POWER_OFF_LIMIT: Duration = Duration::from_secs(15);
 
 impl Verdict {
     const ALL: [Verdict; 3] = [Verdict::Done, Verdict::Ready, Verdict::Failed];
@@ -75,69 +80,13 @@ pub struct Outlets {
     pub hold: Option<Hold>,
 }
 
-/// What the events so far add up to.
-pub struct Progress {
-    report: Report,
-    began: Instant,
-    /// The wall clock then.
-    began_at: SystemTime,
-    power_off: PowerOff,
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        let began_at = wall_clock();
-        Progress {
-            report: Report {
-                version: report::VERSION,
-                guestbake: env!("CARGO_PKG_VERSION").to_owned(),
-                started: humantime::format_rfc3339_seconds(began_at).to_string(),
-                uptime_s: uptime(),
-                ..Report::default()
-            },
-            began: Instant::now(),
-            began_at,
-            power_off: PowerOff::Always,
+impl Outlets {
+    pub fn consoles(&self) -> Vec<PathBuf> {
+        match self.consoles.as_slice() {
+            [] => default_consoles(),
+            given => given.to_vec(),
         }
     }
-}
-
-impl Progress {
-    pub fn take(&mut self, event: &Event) {
-        self.report.take(event, self.began.elapsed().as_secs_f64());
-        if let Event::Plan { power_off, .. } = event {
-            self.power_off = *power_off;
-        }
-    }
-
-    /// With how far the wall clock was set meanwhile: many a guest learns late what time it is.
-    fn report_now(&self) -> Report {
-        let expected = self.began_at + self.began.elapsed();
-        let now = wall_clock();
-        let step = match now.duration_since(expected) {
-            Ok(forward) => forward.as_secs_f64(),
-            Err(back) => -back.duration().as_secs_f64(),
-        };
-        let mut report = self.report.clone();
-        // Less is a clock that is slewed, or this program's own slowness.
-        if step.abs() >= 1.0 {
-            report.clock_step_s = step.round();
-        }
-        report
-    }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "for people; durations are monotonic"
-)]
-fn wall_clock() -> SystemTime {
-    SystemTime::now()
-}
-
-fn uptime() -> f64 {
-    let since_boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    since_boot.tv_sec as f64 + f64::from(since_boot.tv_nsec as u32 / 1_000_000) / 1000.0
 }
 
 pub struct Announcer {
@@ -151,6 +100,7 @@ pub struct Announcer {
     reports: Sender<(Report, Option<Sender<()>>)>,
     power: Arc<dyn Power>,
     record: Record,
+    passages: Passages,
     decision: Option<Decision>,
 }
 
@@ -158,11 +108,13 @@ pub struct Announcer {
 struct Outlet {
     path: PathBuf,
     console: Console,
+    /// Somebody else has begun with the last lines there: no other may come between.
+    has_last_lines: bool,
 }
 
 impl Announcer {
     /// For a run that begins.
-    pub fn new(outlets: Outlets, view: View, power: Arc<dyn Power>) -> Self {
+    pub fn new(outlets: Outlets, passages: Passages, view: View, power: Arc<dyn Power>) -> Self {
         let record = Record::new(&outlets.state, outlets.record.as_deref());
         let begun = record.clone();
         within(DISK_LIMIT, move || begun.begin());
@@ -171,7 +123,7 @@ impl Announcer {
         let trail = Trail::begin(&outlets.state, &title, &stages);
         Self::with(
             outlets,
-            Told::nobody(),
+            (passages, Told::nobody()),
             (log, trail, view),
             Progress::default(),
             power,
@@ -180,37 +132,42 @@ impl Announcer {
     }
 
     /// For a run that somebody else has announced until now. Consoles that have had the marker get nothing more.
-    pub fn continuing(outlets: Outlets, progress: Progress, power: Arc<dyn Power>) -> Self {
+    pub fn continuing(
+        outlets: Outlets,
+        passages: Passages,
+        progress: Progress,
+        power: Arc<dyn Power>,
+    ) -> Self {
         let record = Record::new(&outlets.state, outlets.record.as_deref());
         let log = Console::open(&outlets.log, "");
         let others = (log, Trail::go_on(&outlets.state), View::plain());
-        Self::with(outlets, record.told(), others, progress, power, record)
+        let told = record.told();
+        Self::with(outlets, (passages, told), others, progress, power, record)
     }
 
     fn with(
         outlets: Outlets,
-        told: Told,
+        (passages, told): (Passages, Told),
         (log, trail, view): (Console, Trail, View),
         progress: Progress,
         power: Arc<dyn Power>,
         record: Record,
     ) -> Self {
-        let paths = match outlets.consoles.as_slice() {
-            [] => default_consoles(),
-            given => given.to_vec(),
-        };
         let untold = |path: &Path| !told.has(MARKER, path);
         let open = |path: PathBuf| Outlet {
             console: Console::open(&path, PREFIX),
+            has_last_lines: told.has_begun(RESULT, &path),
             path,
         };
         let log = Outlet {
             path: outlets.log.clone(),
             console: log,
+            has_last_lines: false,
         };
         let view = Arc::new(view);
         Announcer {
-            consoles: paths
+            consoles: outlets
+                .consoles()
                 .into_iter()
                 .filter(|path| untold(path))
                 .map(open)
@@ -226,9 +183,17 @@ impl Announcer {
             trail,
             power,
             record,
+            passages,
             decision: None,
             outlets,
         }
+    }
+
+    /// Notes when it is all over at the latest, for who looks after us.
+    pub fn ends_by(&self, end: Instant) {
+        let left = end.saturating_duration_since(Instant::now());
+        let (record, end) = (self.record.clone(), uptime() + left.as_secs_f64());
+        thread::spawn(move || record.limit(end));
     }
 
     pub fn report(&self) -> &Report {
@@ -257,7 +222,9 @@ impl Announcer {
     }
 
     fn everywhere(&mut self, text: &str) {
-        self.outlets().for_each(|outlet| outlet.console.line(text));
+        self.outlets()
+            .filter(|outlet| !outlet.has_last_lines)
+            .for_each(|outlet| outlet.console.line(text));
         self.audience.line(text);
         self.view.line(text);
         self.trail.line(text);
@@ -276,7 +243,8 @@ impl Announcer {
 
     /// The end: cause, result line, marker, sync; on each console once, whoever asks how often.
     pub fn announce(&mut self, outcome: Outcome) -> ExitCode {
-        self.progress.take(&Event::Outcome(outcome.clone()));
+        let concluded = Event::Outcome(outcome.clone());
+        self.progress.take(&concluded);
         let result = serde_json::to_string(&self.report().result)
             .unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
         let ours = Decision {
@@ -301,7 +269,6 @@ impl Announcer {
         if is_announced {
             return code;
         }
-        let concluded = Event::Outcome(outcome.clone());
         self.view.note(&concluded);
         self.trail.event(&concluded);
         self.view.conclude();
@@ -317,8 +284,7 @@ impl Announcer {
         self.save_now();
         self.audience
             .line(&format!("{RESULT_PREFIX}{}", decision.result));
-        let last = Event::Outcome(outcome);
-        self.audience.event(&last, &self.progress.report);
+        self.audience.event(&concluded, &self.progress.report);
         self.audience.before_marker(decision.verdict);
         self.note_once(decision.verdict);
         let _silence = Silence::begin();
@@ -348,9 +314,11 @@ impl Announcer {
         let marker = decision.verdict.marker();
         let result = format!("{RESULT_PREFIX}{}", decision.result);
         let end = Instant::now() + CONSOLE_LIMIT;
-        for Outlet { path, console } in self.outlets() {
+        for Outlet { path, console, .. } in self.outlets() {
             let words = |what, text: &str| Words {
                 text: text.to_owned(),
+                passage: self.passages.of(path),
+                once_begun: (!told.has_begun(what, path)).then(|| told.note_begun(what, path)),
                 once_out: told.note(what, path),
             };
             let result = (!told.has(RESULT, path)).then(|| words(RESULT, &result));
@@ -372,80 +340,6 @@ impl Announcer {
         self.save(Some(saved));
         let _ = when_saved.recv_timeout(DISK_LIMIT);
     }
-
-    fn is_power_off_due(&self, verdict: Verdict) -> bool {
-        match (verdict, self.outlets.power_off) {
-            (Verdict::Ready, _) => false,
-            (Verdict::Failed, _) if self.outlets.hold.is_some() => false,
-            (_, Some(asked)) => asked,
-            (verdict, None) => match self.progress.power_off {
-                PowerOff::Always => true,
-                PowerOff::OnFailure => verdict == Verdict::Failed,
-                PowerOff::Never => false,
-            },
-        }
-    }
-
-    /// Powers off if that is how this run is to end; returns if the machine stays on.
-    pub fn power_off_if_due(&self) {
-        if !self
-            .decision
-            .as_ref()
-            .is_some_and(|decision| decision.power_off)
-        {
-            return;
-        }
-        let arranged = self.power.arrange_force_off(POWER_OFF_LIMIT);
-        match self.power.off() {
-            Ok(()) if arranged.is_ok() => return,
-            Ok(()) => thread::sleep(POWER_OFF_LIMIT),
-            Err(error) => self.say(&format!("the orderly power-off failed: {error}")),
-        }
-        if let Err(error) = force_off(&*self.power) {
-            self.say(&format!("the forced power-off failed: {error}"));
-        }
-    }
-
-    /// On standard output alone; the consoles have had their last line.
-    fn say(&self, text: &str) {
-        self.view.line(text);
-        self.view.flush(Instant::now() + DISK_LIMIT);
-    }
-}
-
-/// Cuts the power after so many seconds, for [`Power::arrange_force_off`].
-pub fn force_power_off(after: Duration, power: &dyn Power) {
-    thread::sleep(after);
-    if let Err(error) = force_off(power) {
-        eprintln!("the forced power-off failed: {error}");
-    }
-}
-
-fn force_off(power: &dyn Power) -> io::Result<()> {
-    within(DISK_LIMIT, rustix::fs::sync);
-    power.force_off()
-}
-
-/// Writes each version of the report; a disk that hangs keeps only this thread.
-fn write_reports(paths: Vec<PathBuf>, view: Arc<View>) -> Sender<(Report, Option<Sender<()>>)> {
-    let (sender, receiver) = mpsc::channel::<(Report, Option<Sender<()>>)>();
-    thread::spawn(move || {
-        while let Ok((report, saved)) = receiver.recv() {
-            let json = serde_json::to_vec_pretty(&report).unwrap_or_default();
-            for path in &paths {
-                if let Err(error) = durable::replace(path, &json) {
-                    view.line(&format!(
-                        "the report {} cannot be written: {error}",
-                        path.display()
-                    ));
-                }
-            }
-            if let Some(saved) = saved {
-                let _ = saved.send(());
-            }
-        }
-    });
-    sender
 }
 
 /// Does what might hang on a thread of its own, and goes on without it after `limit`.

@@ -10,6 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::event::Verdict;
+use crate::host::console::Note;
 use crate::host::durable;
 
 /// Held by the processes that answer for the run.
@@ -93,7 +94,9 @@ pub struct Decision {
 
 const DECIDED: &str = "decided";
 const TOLD: &str = "told";
+const BEGUN: &str = "begun";
 const ANNOUNCED: &str = "verdict";
+const LIMIT: &str = "limit";
 /// What happened so far, for those who look on.
 pub const TRAIL: &str = "trail";
 
@@ -115,7 +118,7 @@ impl Record {
     /// Forgets the run before this one. What cannot be removed is not there, or on a disk that takes no verdict either.
     pub fn begin(&self) {
         for folder in self.folders() {
-            for name in [DECIDED, TOLD, ANNOUNCED, TRAIL] {
+            for name in [DECIDED, TOLD, ANNOUNCED, TRAIL, LIMIT] {
                 let _ = fs::remove_file(folder.join(name));
             }
         }
@@ -140,6 +143,14 @@ impl Record {
             let text = format!("{}\n", verdict.marker());
             let _ = durable::replace(&folder.join(ANNOUNCED), text.as_bytes());
         }
+    }
+
+    /// By which second since boot all is said, unless we hang.
+    pub fn limit(&self, uptime_s: f64) {
+        let _ = durable::replace(
+            &self.folder.join(LIMIT),
+            format!("{uptime_s:.0}\n").as_bytes(),
+        );
     }
 
     pub fn is_announced(&self) -> bool {
@@ -189,7 +200,9 @@ impl fmt::Display for Decision {
 
 /// Which console has had its result line and its marker, so that whoever takes over in the middle tells none twice.
 ///
-/// A line is noted right after its `write`: killed between these two system calls, the same line comes twice.
+/// A line is noted when it is about to go to a console through a passage, and again when it is out; between the two, what
+/// is left in the passage tells. Where there is none, or both who hold it are killed at once, the line comes once more:
+/// twice the same is better than never.
 #[derive(Clone)]
 pub struct Told {
     before: String,
@@ -210,7 +223,15 @@ impl Told {
         self.before.lines().any(|line| line == entry.trim_end())
     }
 
-    pub fn note(&self, what: &str, console: &Path) -> Box<dyn FnOnce() + Send> {
+    pub fn has_begun(&self, what: &str, console: &Path) -> bool {
+        self.has(&format!("{BEGUN} {what}"), console)
+    }
+
+    pub fn note_begun(&self, what: &str, console: &Path) -> Note {
+        self.note(&format!("{BEGUN} {what}"), console)
+    }
+
+    pub fn note(&self, what: &str, console: &Path) -> Note {
         let (entry, file) = (Self::entry(what, console), self.file.clone());
         Box::new(move || {
             let _ = file.map(|file| (&*file).write_all(entry.as_bytes()));

@@ -1,22 +1,20 @@
 //! Writing lines to a console, a log or any other file that may block, be full or be gone: each has a thread of its own,
 //! and nobody waits for it longer than he said.
 
+mod passage;
+mod writer;
+
 use std::collections::VecDeque;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags};
+pub use passage::Passage;
+use writer::Writer;
 
 /// Lines kept for a console that does not take them; the oldest go first, and their number is said.
 const KEPT_LINES: usize = 4096;
-/// Between two tries to open what cannot be opened now: a FIFO nobody reads, a console that is unplugged.
-const REOPEN_PAUSE: Duration = Duration::from_millis(200);
 
 /// Where lines go.
 #[derive(Clone)]
@@ -53,8 +51,14 @@ struct LastWords {
 /// A line, and whom to tell once it is out.
 pub struct Words {
     pub text: String,
-    pub once_out: Box<dyn FnOnce() + Send>,
+    /// If another process may have to finish it.
+    pub passage: Option<Arc<Passage>>,
+    /// None: another process has begun, and what is in the passage is missing.
+    pub once_begun: Option<Note>,
+    pub once_out: Note,
 }
+
+pub type Note = Box<dyn FnOnce() + Send>;
 
 impl Console {
     /// A log that begins anew; what was there before is kept beside it.
@@ -71,17 +75,13 @@ impl Console {
             queue: Mutex::default(),
             changed: Condvar::new(),
         });
-        let writer = Writer {
-            path: path.to_owned(),
-            file: None,
-            shared: shared.clone(),
-        };
+        let writer = Writer::new(path, shared.clone());
         // Without a thread the console is as good as unplugged.
         if thread::Builder::new()
             .name("console".into())
             .spawn(move || {
                 if fresh {
-                    set_aside(&writer.path);
+                    writer.set_aside();
                 }
                 writer.run();
             })
@@ -167,172 +167,6 @@ impl Shared {
     }
 }
 
-struct Writer {
-    path: PathBuf,
-    file: Option<File>,
-    shared: Arc<Shared>,
-}
-
-enum Next {
-    Line(Vec<u8>),
-    Result(Words, Instant),
-    Marker(Words, Instant),
-}
-
-impl Writer {
-    fn run(mut self) {
-        loop {
-            match self.next() {
-                Next::Line(line) => {
-                    self.write_all(&line, None);
-                }
-                Next::Result(words, until) => {
-                    self.say(words, until);
-                }
-                Next::Marker(words, until) => {
-                    self.say(words, until);
-                    self.drain();
-                    self.end();
-                    return;
-                }
-            }
-        }
-    }
-
-    fn say(&mut self, words: Words, until: Instant) {
-        if self.write_all(words.text.as_bytes(), Some(until)) {
-            (words.once_out)();
-        }
-    }
-
-    fn end(&self) {
-        self.shared.lock().ended = true;
-        self.shared.changed.notify_all();
-    }
-
-    fn next(&self) -> Next {
-        let mut queue = self.shared.lock();
-        queue.writing = false;
-        self.shared.changed.notify_all();
-        loop {
-            let out_of_time = |words: &LastWords| Instant::now() >= words.lines_until;
-            if queue.last_words.as_ref().is_some_and(out_of_time) {
-                queue.dropped += queue.lines.len();
-                queue.lines.clear();
-            }
-            if queue.dropped > 0 && queue.lines.is_empty() {
-                let note = format!(
-                    "\n({} lines were dropped here: the console did not take them)\n",
-                    queue.dropped
-                );
-                queue.dropped = 0;
-                return Next::Line(note.into_bytes());
-            }
-            if let Some(line) = queue.lines.pop_front() {
-                queue.writing = true;
-                return Next::Line(line);
-            }
-            if let Some(mut words) = queue.last_words.take() {
-                let Some(result) = words.result.take() else {
-                    return Next::Marker(words.marker, words.until);
-                };
-                let until = words.result_until;
-                queue.last_words = Some(words);
-                return Next::Result(result, until);
-            }
-            queue = self
-                .shared
-                .changed
-                .wait(queue)
-                .unwrap_or_else(|poisoned| poisoned.into_inner());
-        }
-    }
-
-    /// Writes it whole, or gives it up when the time for it is over; says whether it is out.
-    fn write_all(&mut self, mut bytes: &[u8], until: Option<Instant>) -> bool {
-        let mut fresh = self.file.is_none();
-        while !bytes.is_empty() {
-            let end = until.or_else(|| {
-                self.shared
-                    .lock()
-                    .last_words
-                    .as_ref()
-                    .map(|words| words.lines_until)
-            });
-            if end.is_some_and(|end| Instant::now() >= end) {
-                return false;
-            }
-            let Some(file) = self.file.as_mut() else {
-                match open(&self.path) {
-                    Ok(file) => self.file = Some(file),
-                    Err(_) => thread::sleep(REOPEN_PAUSE),
-                }
-                continue;
-            };
-            match file.write(bytes) {
-                Ok(written) => bytes = &bytes[written..],
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    is_writable(file);
-                }
-                // Hung up or full. A fresh file that fails at once would fail for ever: leave it, but try the next line.
-                Err(_) if fresh && until.is_none() => return false,
-                Err(_) => {
-                    self.file = None;
-                    fresh = true;
-                    thread::sleep(REOPEN_PAUSE);
-                }
-            }
-        }
-        true
-    }
-
-    /// What is in the terminal's buffer is not out yet.
-    fn drain(&self) {
-        if let Some(file) = &self.file {
-            let _ = rustix::termios::tcdrain(file).or_else(|_| rustix::fs::fsync(file));
-        }
-    }
-}
-
-/// Only what was a file: a device or a pipe given as a log is used as it is.
-fn set_aside(path: &Path) {
-    if path.is_file() {
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(".old");
-        let _ = fs::rename(path, aside);
-    }
-    if let Some(folder) = path.parent() {
-        let _ = fs::create_dir_all(folder);
-    }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    let flags =
-        OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    // A device that is missing must not become a file that fills the memory behind /dev.
-    let create = if path.starts_with("/dev") {
-        OFlags::empty()
-    } else {
-        OFlags::CREATE
-    };
-    Ok(File::from(rustix::fs::open(
-        path,
-        flags | create,
-        Mode::from_raw_mode(0o600),
-    )?))
-}
-
-/// Waits for it a moment.
-fn is_writable(file: &File) -> bool {
-    let mut fds = [PollFd::from_borrowed_fd(file.as_fd(), PollFlags::OUT)];
-    let pause = Timespec {
-        tv_sec: 0,
-        tv_nsec: REOPEN_PAUSE.subsec_nanos().into(),
-    };
-    poll(&mut fds, Some(&pause)).is_ok_and(|ready| ready > 0)
-}
-
 /// The consoles of this machine: `/dev/console`, and the serial ports that are not the same device.
 pub fn default_consoles() -> Vec<PathBuf> {
     let active = std::fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
@@ -351,13 +185,22 @@ pub fn default_consoles() -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
+    use rustix::fs::Mode;
+
     const LONG: Duration = Duration::from_secs(60);
 
     fn marker() -> Words {
         Words {
             text: "MARKER".into(),
+            passage: None,
+            once_begun: None,
             once_out: Box::new(|| ()),
         }
+    }
+
+    fn fifo(path: &Path) {
+        use rustix::fs::{CWD, FileType, mknodat};
+        mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
     }
 
     fn end(console: &Console, limit: Duration) -> bool {
@@ -382,14 +225,7 @@ mod tests {
     fn a_fifo_nobody_reads_delays_nobody() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("fifo");
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            &path,
-            rustix::fs::FileType::Fifo,
-            Mode::from_raw_mode(0o600),
-            0,
-        )
-        .unwrap();
+        fifo(&path);
         let console = Console::open(&path, "");
         for n in 0..2 * KEPT_LINES {
             console.line(&format!("line {n}"));
@@ -404,14 +240,7 @@ mod tests {
     fn a_pipe_that_is_read_late_gets_the_marker() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("fifo");
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            &path,
-            rustix::fs::FileType::Fifo,
-            Mode::from_raw_mode(0o600),
-            0,
-        )
-        .unwrap();
+        fifo(&path);
         let console = Console::open(&path, "");
         console.line(&"x".repeat(200_000));
         console.end_with(None, marker(), LONG);
@@ -424,5 +253,56 @@ mod tests {
         let console = Console::open(Path::new("/dev/full"), "");
         console.line("lost");
         assert!(end(&console, Duration::from_millis(300)));
+    }
+
+    /// How often the marker comes if one process has got so much of it out and is killed, and another goes on.
+    fn markers_after(passed: impl FnOnce(&Passage, &std::fs::File)) -> usize {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        fifo(&path);
+        let mut both_ends = std::fs::OpenOptions::new();
+        let mut held = both_ends.read(true).write(true).open(&path).unwrap();
+        let passage = Arc::new(Passage::new().unwrap());
+        assert!(passage.fill(b"\nMARKER\n"));
+        passed(&passage, &held);
+        let words = Words {
+            passage: Some(passage),
+            ..marker()
+        };
+        let console = Console::open(&path, "");
+        console.end_with(None, words, LONG);
+        assert!(console.wait_until(Instant::now() + LONG));
+        let mut said = [0; 4096];
+        let length = std::io::Read::read(&mut held, &mut said).unwrap();
+        let said = String::from_utf8_lossy(&said[..length]);
+        said.lines().filter(|line| *line == "MARKER").count()
+    }
+
+    #[test]
+    fn whatever_a_killed_process_got_out_the_marker_comes_once() {
+        assert_eq!(markers_after(|_, _| ()), 1, "nothing");
+        let whole = |passage: &Passage, device: &std::fs::File| {
+            assert_eq!(passage.pass_on(device, 100).unwrap(), 8);
+        };
+        assert_eq!(markers_after(whole), 1, "all of it");
+        let some = |passage: &Passage, device: &std::fs::File| {
+            assert_eq!(passage.pass_on(device, 5).unwrap(), 5);
+        };
+        assert_eq!(markers_after(some), 1, "a part");
+    }
+
+    #[test]
+    fn a_file_takes_nothing_from_a_passage_and_gets_the_marker_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("console");
+        let console = Console::open(&path, "");
+        let words = Words {
+            passage: Some(Arc::new(Passage::new().unwrap())),
+            once_begun: Some(Box::new(|| ())),
+            ..marker()
+        };
+        console.end_with(None, words, LONG);
+        assert!(console.wait_until(Instant::now() + LONG));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "\nMARKER\n");
     }
 }
