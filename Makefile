@@ -54,7 +54,7 @@ fuzz:
 # SIGKILL of a random process of the tree at a random moment, CHAOS_RUNS times (200); then the long rows of the
 # table of faults, and those in VMs.
 chaos:
-	CHAOS_RUNS=$${CHAOS_RUNS:-200} $(CARGO) test --locked --test chaos -- --nocapture
+	CHAOS_RUNS=$${CHAOS_RUNS:-200} $(CARGO) test --locked --test chaos -- --include-ignored --nocapture
 	$(CARGO) test --locked --test faults -- --ignored --nocapture
 	tests/vm/test.sh --long
 

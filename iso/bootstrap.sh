@@ -18,6 +18,7 @@ mountpoint=$private/bundle
 state=/run/guestbake
 decided=$state/decided                # marker, result, power-off or stays-on: written before the marker
 told=$state/told                      # which console has had its result, its marker
+limit=$state/limit                    # the second since boot by which the program has ended, unless it hangs
 verdict=$state/verdict                # written once the marker is out
 run_lock=/run/guestbake-bootstrap.lock  # held by this script and all that it starts
 lock=$state/lock                      # held by the processes of the program that answer for the run
@@ -169,8 +170,12 @@ install_within() {
         fi
         sleep 0.2
     done
-    # It has said itself what went wrong.
-    [ -e "$private/installed" ] || { wait "$installer"; exit; }
+    [ -e "$private/installed" ] && return
+    wait "$installer"
+    status=$?
+    # It has said itself what went wrong, unless it was killed.
+    [ "$status" -le 128 ] || end_unfinished "$status"
+    exit "$status"
 }
 
 install_program() {
@@ -224,6 +229,8 @@ run_program() {
     (umask 077 && : >"$log")
     "$program" run --record "$lasting" "$@" >"$log" 2>&1 &
     agent=$!
+    watch_over "$agent" >/dev/null 2>&1 9>&- &
+    watcher=$!
     trap 'kill -TERM "$agent" 2>/dev/null' TERM INT HUP
     while :; do
         wait "$agent"
@@ -232,6 +239,7 @@ run_program() {
         kill -0 "$agent" 2>/dev/null || break
     done
     trap - TERM INT HUP
+    kill -TERM "$watcher" 2>/dev/null
     if [ "$status" -gt 128 ]; then
         # Killed, it leaves a worker behind that finishes what it began: diagnostics, then the marker.
         waited=0
@@ -242,6 +250,21 @@ run_program() {
     fi
     is_running || end_unfinished "$status"
     return "$status"
+}
+
+# watch_over PID: kills the program and its worker once even their last limit is over: who is stopped does not notice.
+watch_over() {
+    trap 'kill "$!"; exit' TERM
+    end=$((started + 7500))
+    while [ "$(now)" -lt "$end" ]; do
+        sleep 10 &
+        wait "$!"
+        kill -0 "$1" || exit
+        read -r end <"$limit"
+    done
+    read -r worker <"/proc/$1/task/$1/children"
+    # shellcheck disable=SC2086 # one, if it is there
+    kill -KILL "$1" $worker
 }
 
 # end_unfinished STATUS: what the program, which has ended, did not get to.

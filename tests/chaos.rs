@@ -1,4 +1,4 @@
-//! SIGKILL of a random process of the agent's tree at a random moment: every run ends in exactly one marker.
+//! SIGKILL of a random process at a random moment of a run as cloud-init starts it: every run ends in exactly one marker.
 //!
 //! `make chaos` runs 200; CHAOS_RUNS and CHAOS_SEED choose others. In `make test` it is a short series.
 
@@ -7,9 +7,9 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use support::guest::{Guest, GuestBundle, Victim};
 use support::image::TOOLS;
-use support::provision::Provision;
+use support::provision::{engine, until};
 
 const MARKERS: [&str; 3] = [
     "STACK_CLOUD_INIT_DONE",
@@ -17,11 +17,27 @@ const MARKERS: [&str; 3] = [
     "STACK_SERVICES_READY",
 ];
 /// Diagnostics of a run that was given up, and stopping its containers.
-const BOUND: Duration = Duration::from_secs(90);
+const BOUND: Duration = Duration::from_secs(120);
 /// Consoles, log, record and `sync`.
 const MARKERS_TAKE: Duration = Duration::from_millis(30);
-/// An undisturbed run takes about this long.
-const RUN: Duration = Duration::from_millis(1800);
+const PLAN: &str = "[containers.chaos]
+network_mode = \"host\"
+stop_grace_period = \"0s\"
+command = [\"sh\", \"-c\", \"sleep 0.7; touch /ready; sleep 100\"]
+[wait]
+timeout = \"60s\"
+heartbeat = \"100ms\"
+[[wait.services]]
+name = \"s\"
+container = \"chaos\"
+exec = [\"test\", \"-f\", \"/ready\"]
+[[migrations]]
+name = \"m\"
+container = \"chaos\"
+command = [\"sleep\", \"0.5\"]
+[finish]
+power_off = \"never\"
+";
 
 fn number(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
@@ -32,21 +48,16 @@ fn number(name: &str, default: u64) -> u64 {
     }
 }
 
-fn children(process: Pid) -> Vec<Pid> {
-    let id = process.as_raw_nonzero();
-    let children =
-        std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
-    children
-        .split_whitespace()
-        .filter_map(|id| Pid::from_raw(id.parse().ok()?))
-        .collect()
-}
-
-/// Gone, or a zombie that only waits to be reaped.
-fn is_gone(process: Pid) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero()))
-        .unwrap_or_default();
-    stat.is_empty() || stat.contains(") Z ")
+/// The one marker on the console.
+fn the_one_marker(console: &str) -> Result<&str, String> {
+    let markers: Vec<_> = console
+        .lines()
+        .filter(|line| MARKERS.contains(line))
+        .collect();
+    match markers.as_slice() {
+        [one] => Ok(one),
+        others => Err(format!("markers {others:?}:\n{console}")),
+    }
 }
 
 #[test]
@@ -59,69 +70,74 @@ fn every_run_ends_in_exactly_one_marker() {
         state ^= state << 17;
         state % below
     };
+    let bundle = GuestBundle::new(&PLAN.replacen("]\n", &format!("]\nimage = \"{TOOLS}\"\n"), 1));
+    let began = Instant::now();
+    let undisturbed = Guest::start(&bundle, engine()).end(BOUND);
+    assert_eq!(the_one_marker(&undisturbed), Ok(MARKERS[0]));
+    let run = began.elapsed();
+
     let mut ends: BTreeMap<String, u32> = BTreeMap::new();
-    for n in 0..runs {
-        let name = format!("chaos{n}");
-        let plan = format!(
-            "[containers.{name}]\nimage = \"{TOOLS}\"\nnetwork_mode = \"host\"\nstop_grace_period = \"0s\"\n\
-             command = [\"sh\", \"-c\", \"sleep 0.7; touch /ready; sleep 100\"]\n\
-             [wait]\ntimeout = \"60s\"\nheartbeat = \"100ms\"\n\
-             [[wait.services]]\nname = \"s\"\ncontainer = \"{name}\"\nexec = [\"test\", \"-f\", \"/ready\"]\n\
-             [[migrations]]\nname = \"m\"\ncontainer = \"{name}\"\ncommand = [\"sleep\", \"0.5\"]\n"
-        );
-        let running = Provision::new(&plan).start();
-        let guardian = running.guardian();
+    let (mut killed, mut in_vain) = (0, 0);
+    while killed < runs {
+        let guest = Guest::start(&bundle, engine());
         // Every other time while the markers are written, or around it.
-        let most = if n % 2 == 0 {
-            RUN
-        } else {
-            let decided = running.provision().state_dir().join("decided");
-            support::provision::until("a verdict", || decided.exists().then_some(()));
-            MARKERS_TAKE
-        };
-        std::thread::sleep(Duration::from_micros(random(most.as_micros() as u64)));
-        let mut tree = vec![guardian];
-        tree.extend(children(guardian));
-        let worker = tree.get(1).copied();
-        let victim = tree[random(tree.len() as u64) as usize];
-        // It may have come to its end a moment ago.
-        let _ = kill_process(victim, Signal::KILL);
-        let (console, verdict) = (
-            running.provision().console_file(),
-            running.provision().state_dir().join("verdict"),
-        );
-        let end = Instant::now() + BOUND;
-        while !(is_gone(guardian) && worker.is_none_or(is_gone)) {
-            assert!(Instant::now() < end, "run {n} does not end");
-            std::thread::sleep(Duration::from_millis(5));
+        let at_the_end = killed % 2 == 1;
+        if at_the_end {
+            let decided = guest.state_dir().join("decided");
+            until("a verdict", || decided.exists().then_some(()));
         }
-        let text =
-            String::from_utf8_lossy(&std::fs::read(&console).unwrap_or_default()).into_owned();
-        let markers: Vec<_> = text.lines().filter(|line| MARKERS.contains(line)).collect();
-        let how = match (markers.as_slice(), worker) {
-            ([one], _) => format!(
-                "{} {one}",
-                if victim == guardian {
-                    "guardian"
-                } else {
-                    "worker"
-                }
-            ),
-            // Before there was anybody else to notice. The bootstrap and the unit look for the verdict, and find none.
-            ([], None) if !verdict.exists() => {
-                "guardian, before it had a worker: left to the bootstrap".to_owned()
-            }
-            _ => panic!("run {n}: markers {markers:?}, victim {victim:?} of {tree:?}\n{text}"),
+        let early = guest.processes();
+        let most = if at_the_end { MARKERS_TAKE } else { run };
+        std::thread::sleep(Duration::from_micros(random(most.as_micros() as u64)));
+        // Looking takes as long as the end does.
+        let tree = if at_the_end { early } else { guest.processes() };
+        let victim = tree.get(random(tree.len().max(1) as u64) as usize);
+        let is_hit = victim.is_some_and(|victim| victim.is_alive() && victim.kill());
+        let console = guest.end(BOUND);
+        let marker = the_one_marker(&console).unwrap_or_else(|error| {
+            panic!("run {killed}, of {tree:?} killed: {victim:?} ({is_hit}); {error}")
+        });
+        engine().request("DELETE", "/containers/chaos?force=true", b"");
+        let (true, Some(victim)) = (is_hit, victim) else {
+            // The victim, or all, had come to an end before: no run to count.
+            in_vain += 1;
+            assert!(
+                in_vain < 2 * runs + 10,
+                "most runs end before anything is killed"
+            );
+            continue;
         };
-        *ends.entry(how).or_default() += 1;
-        support::provision::engine().request(
-            "DELETE",
-            &format!("/containers/{name}?force=true"),
-            b"",
-        );
+        killed += 1;
+        *ends
+            .entry(format!("{}, {marker}", victim.role))
+            .or_default() += 1;
     }
     for (how, times) in &ends {
         println!("{times:4} {how}");
     }
-    assert_eq!(ends.values().sum::<u32>() as u64, runs);
+    println!(
+        "{runs} runs with a process killed, each with one marker; {in_vain} too late, likewise"
+    );
+}
+
+/// Guardian and worker are stopped: nobody is left but the bootstrap.
+#[test]
+#[ignore = "long: make chaos"]
+fn a_run_that_is_stopped_altogether_is_ended_by_the_bootstrap() {
+    let bundle = GuestBundle::new(
+        "run.timeout = '20s'\n[[wait.services]]\nname = 'never'\ntcp = '127.0.0.1:1'\n",
+    );
+    let guest = Guest::start(&bundle, engine());
+    until("both to be there, and the plan to be known", || {
+        let tree = guest.processes();
+        let of = |role: &str| tree.iter().find(|one| one.role == role);
+        let (guardian, worker) = (of("guardian")?, of("worker")?);
+        guest
+            .console()
+            .contains("stage plan done")
+            .then(|| [guardian, worker].map(Victim::stop))
+    });
+    let console = guest.end(Duration::from_secs(400));
+    assert_eq!(the_one_marker(&console), Ok(MARKERS[1]));
+    assert!(console.contains("\"reason\":\"killed\""), "{console}");
 }

@@ -6,6 +6,7 @@
 
 pub mod engine;
 pub mod fake;
+pub mod guest;
 pub mod http;
 pub mod image;
 pub mod provision;
