@@ -170,6 +170,28 @@ END
     iso/seed.sh --print | sed '1,/^runcmd:$/d'
 }
 
+# with_options OPTION…: $dir/user-data has the program called with these.
+with_options() {
+    sed -i "s|^    /usr/local/sbin/guestbake-bootstrap |&$* |" "$dir/user-data"
+    grep -Fq -- "guestbake-bootstrap $* |" "$dir/user-data"
+}
+
+# A plan with a container that dies: dying_plan SCRIPT
+dying_plan() {
+    cat <<END
+[containers.doomed]
+image = "guestbake-test/tools:latest"
+network_mode = "host"
+command = ["sh", "-c", "$1"]
+[wait]
+timeout = "300s"
+[[wait.services]]
+name = "doomed"
+container = "doomed"
+tcp = "127.0.0.1:8082"
+END
+}
+
 # A plan with a container that is ready after a while by its own clock, and one service that waits for it.
 late_plan() {
     cat <<'END'

@@ -29,20 +29,10 @@ journalctl -u guestbake.service -p err -o export | grep -a ^GUESTBAKE_ | say fie
 echo end | say end
 systemctl poweroff
 END
-small_bundle <<'END'
-[containers.doomed]
-image = "guestbake-test/tools:latest"
-network_mode = "host"
-command = ["sh", "-c", "sleep 1; echo 'out of paper, giving up' >&2; exit 3"]
-[wait]
-timeout = "300s"
-[[wait.services]]
-name = "doomed"
-container = "doomed"
-tcp = "127.0.0.1:8082"
-[finish]
-power_off = "never"
-END
+{
+    dying_plan "sleep 1; echo 'out of paper, giving up' >&2; exit 3"
+    printf '[finish]\npower_off = "never"\n'
+} | small_bundle
 {
     iso/seed.sh --print
     cat <<'END'

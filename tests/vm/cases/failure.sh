@@ -2,26 +2,19 @@
 # A container that dies ends the wait, and an engine that is installed and does not run is started.
 . tests/vm/case.sh
 
-small_bundle <<'END'
-[containers.well]
-image = "guestbake-test/tools:latest"
-network_mode = "host"
-command = ["httpd", "-f", "-p", "127.0.0.1:8081"]
-[containers.doomed]
-image = "guestbake-test/tools:latest"
-network_mode = "host"
-command = ["sh", "-c", "echo starting; sleep 3; echo 'out of paper, giving up' >&2; exit 3"]
-[wait]
-timeout = "300s"
+{
+    dying_plan "echo starting; sleep 3; echo 'out of paper, giving up' >&2; exit 3"
+    cat <<'END'
 [[wait.services]]
 name = "well"
 container = "well"
 tcp = "127.0.0.1:8081"
-[[wait.services]]
-name = "doomed"
-container = "doomed"
-tcp = "127.0.0.1:8082"
+[containers.well]
+image = "guestbake-test/tools:latest"
+network_mode = "host"
+command = ["httpd", "-f", "-p", "127.0.0.1:8081"]
 END
+} | small_bundle
 # An engine that is installed and does not run is the agent's to start.
 iso/seed.sh --print | sed 's/^runcmd:$/&\n  - systemctl stop docker.socket docker.service/' >"$dir/user-data"
 seed_of "$dir/user-data"

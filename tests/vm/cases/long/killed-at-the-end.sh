@@ -14,7 +14,8 @@ disturbed >"$dir/user-data" <<'END'
 until grep -qs "^marker /dev/console" /run/guestbake/told; do sleep 0.1; done
 kill -KILL $(grep -lsz -e '^/usr/local/bin/guestbake$' -e '^guarded-worker$' /proc/[0-9]*/cmdline | cut -d/ -f3)
 END
-sed -i 's|^    /usr/local/sbin/guestbake-bootstrap$|    mkfifo /run/stuck; & --console /run/stuck --console /dev/console|' "$dir/user-data"
+sed -i 's|^runcmd:$|&\n  - mkfifo /run/stuck|' "$dir/user-data"
+with_options --console /run/stuck --console /dev/console
 seed_of "$dir/user-data"
 boot --bundle "$dir/bundle.iso" --seed "$dir/seed.iso"
 ends_in STACK_CLOUD_INIT_DONE

@@ -2,19 +2,9 @@
 # A serial line whose other end takes nothing any more: the marker comes on the other one, and the power goes off.
 . tests/vm/case.sh
 
-small_bundle <<'END'
-[containers.doomed]
-image = "guestbake-test/tools:latest"
-network_mode = "host"
-command = ["sh", "-c", "seq 10000; exit 3"]
-[wait]
-timeout = "300s"
-[[wait.services]]
-name = "doomed"
-container = "doomed"
-tcp = "127.0.0.1:8082"
-END
-iso/seed.sh --print | sed 's|^    /usr/local/sbin/guestbake-bootstrap$|& --console /dev/ttyS1 --console /dev/console|' >"$dir/user-data"
+dying_plan 'seq 10000; exit 3' | small_bundle
+iso/seed.sh --print >"$dir/user-data"
+with_options --console /dev/ttyS1 --console /dev/console
 seed_of "$dir/user-data"
 # Both ends are held open, and of what comes only the first page is taken.
 mkfifo "$dir/stuck.in" "$dir/stuck.out"
