@@ -158,12 +158,21 @@ impl Random {
     }
 }
 
-fn parse_as_everything(input: &[u8], environment: &Environment) {
+/// Inputs that were taken as a plan and as a Compose file: that so many reach what comes behind the parsers.
+#[derive(Clone, Copy, Default)]
+struct Taken {
+    plans: u64,
+    compose_files: u64,
+}
+
+fn parse_as_everything(input: &[u8], environment: &Environment) -> Taken {
+    let mut taken = Taken::default();
     let source = Source {
         name: "fuzz.toml",
         bytes: input,
     };
     if let Ok(plans) = plan::parse(&source, &NoFiles, environment) {
+        taken.plans = 1;
         for plan in [&plans.native, &plans.emulated] {
             plan.effective();
             plan.secrets();
@@ -175,6 +184,7 @@ fn parse_as_everything(input: &[u8], environment: &Environment) {
         bytes: b"compose = 'compose.yaml'",
     };
     if let Ok(plans) = plan::parse(&source, &Only(input), environment) {
+        taken.compose_files = 1;
         plans.native.effective();
         plans.native.secrets();
     }
@@ -189,6 +199,7 @@ fn parse_as_everything(input: &[u8], environment: &Environment) {
     for line in lines {
         masker.mask(&line);
     }
+    taken
 }
 
 fn number(name: &str, default: u64) -> u64 {
@@ -210,6 +221,7 @@ fn no_input_makes_a_parser_panic_or_hang() {
     let began = Instant::now();
     let worker = |lane: u64, lanes: u64| {
         let mut random = Random(seed.wrapping_mul(1000) + lane);
+        let mut taken = Taken::default();
         for n in 0..inputs / lanes {
             let input = random.input();
             let shown = || String::from_utf8_lossy(&input).into_owned();
@@ -218,25 +230,35 @@ fn no_input_makes_a_parser_panic_or_hang() {
                 let result = catch_unwind(AssertUnwindSafe(|| {
                     parse_as_everything(&input, &environment)
                 }));
-                assert!(result.is_ok(), "panics:\n{:?}\n{}", input, shown());
-                since.elapsed()
+                let Ok(taken) = result else {
+                    panic!("panics:\n{:?}\n{}", input, shown());
+                };
+                (since.elapsed() < TOO_LONG).then_some(taken)
             };
             // A busy machine may have been busy with something else: what hangs does so each time.
-            let took = (0..5).map(|_| once()).find(|took| *took < TOO_LONG);
-            assert!(took.is_some(), "takes {TOO_LONG:?} each time:\n{}", shown());
+            let Some(one) = (0..5).find_map(|_| once()) else {
+                panic!("takes {TOO_LONG:?} each time:\n{}", shown());
+            };
+            taken.plans += one.plans;
+            taken.compose_files += one.compose_files;
             if lane == 0 && (n + 1) % 500_000 == 0 {
                 println!("{} inputs, {:?}", (n + 1) * lanes, began.elapsed());
             }
         }
+        taken
     };
-    std::thread::scope(|scope| {
-        for lane in 0..2 {
+    let taken: Vec<_> = std::thread::scope(|scope| {
+        let lanes = [0, 1].map(|lane| {
             let worker = &worker;
-            scope.spawn(move || worker(lane, 2));
-        }
+            scope.spawn(move || worker(lane, 2))
+        });
+        lanes.map(|lane| lane.join().expect("no panic")).to_vec()
     });
+    let plans: u64 = taken.iter().map(|taken| taken.plans).sum();
+    let compose_files: u64 = taken.iter().map(|taken| taken.compose_files).sum();
     println!(
-        "{inputs} inputs, seed {seed}, no panic, {:?}",
+        "{inputs} inputs, seed {seed}, no panic, {:?}; {plans} were plans, {compose_files} Compose files",
         began.elapsed()
     );
+    assert!(inputs < 1000 || plans > 0 && compose_files > 0);
 }
