@@ -18,7 +18,7 @@ mountpoint=$private/bundle
 state=/run/guestbake
 decided=$state/decided                # marker, result, power-off or stays-on: written before the marker
 told=$state/told                      # which console has had its result, its marker
-limit=$state/limit                    # the second since boot by which the program has ended, unless it hangs
+deadline=$state/limit                 # the second since boot by which the program has ended, unless it hangs
 verdict=$state/verdict                # written once the marker is out
 run_lock=/run/guestbake-bootstrap.lock  # held by this script and all that it starts
 lock=$state/lock                      # held by the processes of the program that answer for the run
@@ -260,7 +260,7 @@ watch_over() {
         sleep 10 &
         wait "$!"
         kill -0 "$1" || exit
-        read -r end <"$limit"
+        read -r end <"$deadline"
     done
     read -r worker <"/proc/$1/task/$1/children"
     # shellcheck disable=SC2086 # one, if it is there
