@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
+use rustix::thread::UnshareFlags;
 
 /// What is not written yet, at most; the rest is left out.
 const KEPT: usize = 4096;
@@ -56,6 +57,9 @@ impl Share {
         }
         let (orders, received) = mpsc::sync_channel(KEPT);
         let work = move || {
+            if own_descriptors().is_err() {
+                return;
+            }
             let mounted = kinds.into_iter().find_map(|kind| mount(kind, tag).ok());
             if let Some(root) = mounted {
                 serve(root, &received);
@@ -83,6 +87,22 @@ impl Share {
             let _ = when_done.recv_timeout(left);
         }
     }
+}
+
+/// Gives this thread descriptors of its own, and none to begin with: a program that this process starts closes all that
+/// it inherits, and closing a file of a host that does not answer would hang it, and with it whoever started it.
+fn own_descriptors() -> io::Result<()> {
+    // SAFETY: no descriptor is handed to this thread or by it.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FILES) }?;
+    let copies = fs::read_dir("/proc/thread-self/fd")?.flatten();
+    let copies: Vec<i32> = copies
+        .filter_map(|copy| copy.file_name().to_str()?.parse().ok())
+        .collect();
+    for copy in copies {
+        // SAFETY: nothing in this thread owns it.
+        unsafe { rustix::io::close(copy) };
+    }
+    Ok(())
 }
 
 fn kinds_here() -> Vec<&'static Kind> {
