@@ -11,6 +11,8 @@ use crate::plan::PowerOff;
 
 /// An orderly power-off that takes longer is taken to hang.
 const POWER_OFF_LIMIT: Duration = Duration::from_secs(15);
+/// systemd takes over within it, or it hangs.
+const ARRANGE_LIMIT: Duration = Duration::from_secs(12);
 
 impl Announcer {
     pub fn is_power_off_due(&self, verdict: Verdict) -> bool {
@@ -35,9 +37,13 @@ impl Announcer {
         {
             return;
         }
-        let arranged = self.power.arrange_force_off(POWER_OFF_LIMIT);
+        let power = self.power.clone();
+        // Starting a program can hang as any disk can.
+        let arranged = within(ARRANGE_LIMIT, move || {
+            power.arrange_force_off(POWER_OFF_LIMIT)
+        });
         match self.power.off() {
-            Ok(()) if arranged.is_ok() => return,
+            Ok(()) if matches!(arranged, Some(Ok(()))) => return,
             Ok(()) => thread::sleep(POWER_OFF_LIMIT),
             Err(error) => self.say(&format!("the orderly power-off failed: {error}")),
         }

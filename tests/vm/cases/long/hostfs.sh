@@ -2,18 +2,7 @@
 # The host's folder in the guest, by virtiofs: log, report and time line are on the host without the serial line.
 . tests/vm/case.sh
 
-small_bundle <<'END'
-[containers.doomed]
-image = "guestbake-test/tools:latest"
-network_mode = "host"
-command = ["sh", "-c", "sleep 20; echo 'out of paper, giving up' >&2; exit 3"]
-[wait]
-timeout = "300s"
-[[wait.services]]
-name = "doomed"
-container = "doomed"
-tcp = "127.0.0.1:8082"
-END
+dying_plan "sleep 20; echo 'out of paper, giving up' >&2; exit 3" | small_bundle
 iso/seed.sh "$dir/seed.iso"
 share_folder
 start --bundle "$dir/bundle.iso" --seed "$dir/seed.iso" -- "${with_share[@]}"
