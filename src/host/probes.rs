@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::redirect::Policy;
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::timeout;
 
@@ -94,7 +96,7 @@ impl Network for GuestNetwork {
 async fn connect(addresses: &[SocketAddr], published: bool) -> Result<(), String> {
     let mut last = "no address".to_owned();
     for address in addresses {
-        match TcpStream::connect(address).await {
+        match connect_to(address).await {
             Ok(_) if !published => return Ok(()),
             Ok(stream) => match still_open(&stream).await {
                 Ok(()) => return Ok(()),
@@ -104,6 +106,27 @@ async fn connect(addresses: &[SocketAddr], published: bool) -> Result<(), String
         }
     }
     Err(last)
+}
+
+/// A port of the guest's own that nobody listens at refuses before `connect` returns. Most attempts end so, and the rest
+/// of what tokio's own does for one would cost more than the attempt.
+async fn connect_to(address: &SocketAddr) -> io::Result<TcpStream> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = net::socket_with(family, SocketType::STREAM, flags, None)?;
+    match net::connect(&socket, address) {
+        Ok(()) | Err(Errno::INPROGRESS) => net::sockopt::socket_error(&socket)??,
+        Err(error) => return Err(error.into()),
+    }
+    let stream = TcpStream::from_std(socket.into())?;
+    stream.writable().await?;
+    match stream.take_error()? {
+        Some(error) => Err(error),
+        None => Ok(stream),
+    }
 }
 
 /// At a published port Docker's proxy, and rootless Podman's, accept whoever comes, and close when they find that nothing

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::probe::{Answer, Fatal};
 use super::{Group, Progress};
@@ -16,6 +16,13 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Readiness is seen within one fiftieth (2 %) of the time it took.
 const PAUSE_FRACTION: u32 = 50;
+/// In an emulated guest, where an attempt takes milliseconds of the processor and nothing is ready at once, attempts come
+/// at multiples of this, those of all services together, so that the guest wakes up once for all.
+const EMULATED_STEP: Duration = Duration::from_millis(250);
+/// There readiness is seen within this, until a fiftieth of the time waited is more …
+const EMULATED_LATENESS: Duration = Duration::from_secs(1);
+/// … and sooner at first.
+const EMULATED_FRACTION: u32 = 10;
 /// An exec starts a process in the container; it may take at most a fifth of the time.
 const EXEC_PAUSE_FACTOR: u32 = 4;
 /// An attempt may take this long …
@@ -26,10 +33,14 @@ const ATTEMPT_FRACTION: u32 = 5;
 /// An attempt that the budget's end cuts off sooner says nothing about the service.
 const TELLING: Duration = Duration::from_secs(1);
 
-/// An emulated guest has its shortest pause and its first limits stretched; what is a share of the time waited grows with
-/// the guest's slowness by itself.
 fn pause(waited: Duration, probe: &Probe, attempt_took: Duration, slowness: f64) -> Duration {
-    let shortest = SHORTEST_PAUSE.mul_f64(slowness).min(LONGEST_PAUSE);
+    let shortest = match slowness > 1.0 {
+        // The next multiple is up to a step away.
+        true => {
+            (waited / EMULATED_FRACTION).clamp(EMULATED_STEP, EMULATED_LATENESS - EMULATED_STEP)
+        }
+        false => SHORTEST_PAUSE,
+    };
     let grown = (waited / PAUSE_FRACTION).clamp(shortest, LONGEST_PAUSE);
     match probe {
         Probe::Exec { .. } => grown
@@ -39,6 +50,16 @@ fn pause(waited: Duration, probe: &Probe, attempt_took: Duration, slowness: f64)
     }
 }
 
+/// The next of the moments that attempts in an emulated guest share.
+fn in_step(waited: Duration, slowness: f64) -> Duration {
+    if slowness <= 1.0 {
+        return waited;
+    }
+    let steps = waited.as_micros().div_ceil(EMULATED_STEP.as_micros());
+    EMULATED_STEP.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX))
+}
+
+/// Its first limits are stretched; what is a share of the time waited grows with the guest's slowness by itself.
 fn attempt_limit(waited: Duration, service: &Service, slowness: f64) -> Duration {
     let shortest = SHORTEST_ATTEMPT_LIMIT.mul_f64(slowness);
     let limit = service.attempt_timeout;
@@ -121,13 +142,9 @@ impl Group<'_> {
                 Some(_) if good.answers == 0 => {}
                 Some(lack) => progress.borrow_mut().last_error = lack,
             }
-            sleep(pause(
-                self.budget.since.elapsed(),
-                &service.probe,
-                began.elapsed(),
-                self.slowness,
-            ))
-            .await;
+            let waited = self.budget.since.elapsed();
+            let pause = pause(waited, &service.probe, began.elapsed(), self.slowness);
+            sleep_until(self.budget.since + in_step(waited + pause, self.slowness)).await;
         }
     }
 }
@@ -170,6 +187,29 @@ mod tests {
             attempts += 1;
         }
         assert!(attempts < 600, "{attempts} attempts in 500 s are not idle");
+    }
+
+    /// Five services that come one after the other within 22 s take some hundred attempts at some thirty moments.
+    #[test]
+    fn an_emulated_guest_is_asked_seldom_and_all_services_at_once() {
+        let mut waited = Duration::ZERO;
+        let mut moments = 0;
+        while waited < Duration::from_secs(22) {
+            let pause = pause(waited, &TCP, Duration::ZERO, 5.0);
+            // What an attempt itself takes does not part one service from the others.
+            let took = Duration::from_millis(moments % 10);
+            let next = in_step(waited + took + pause, 5.0);
+            assert!(next.as_millis().is_multiple_of(EMULATED_STEP.as_millis()));
+            assert!(
+                next - waited <= EMULATED_LATENESS,
+                "{next:?} after {waited:?}"
+            );
+            waited = next;
+            moments += 1;
+        }
+        assert!(moments <= 40, "{moments}");
+        let late = Duration::from_secs(400);
+        assert_eq!(pause(late, &TCP, Duration::ZERO, 5.0), late / 50);
     }
 
     #[test]
