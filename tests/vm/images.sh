@@ -1,10 +1,11 @@
 #!/bin/bash
 # Builds the container images of the demo and of the tests from Debian's packages; no engine is needed.
-#   images.sh [amd64|arm64] [demo] [tools] [postfixadmin] [mosquitto]    ->  target/vm/images-ARCH/…
+#   images.sh [amd64|arm64] [demo] [tools] [postfixadmin] [mosquitto] [bench]    ->  target/vm/images-ARCH/…
 #   demo    images.tar.zst: Postgres, Valkey, Miniflux
 #   tools   tools.tar: a shell and its tools; stack-auth.tgz, stack-auth-failing.tgz: stand-ins for Stack Auth's emulator;
 #           shell-way.tar: the wait as it is done in shell
 #   postfixadmin, mosquitto    postfixadmin.tar.zst, mosquitto.tar.zst
+#   bench   bench.tgz: one large layer, a Debian with Postgres, Node.js, Python, git and the docker command
 # Kept, and built again only when something they are made from has changed.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -88,8 +89,12 @@ for what in "$@"; do
             build mosquitto=mosquitto.tar.zst -- mosquitto mosquitto-clients python3-paho-mqtt python3-minimal \
                 busybox-static
             ;;
+        bench)
+            build bench=bench.tgz -- postgresql-17 valkey-server miniflux nodejs python3-minimal git docker-cli \
+                busybox-static
+            ;;
         *)
-            echo "images.sh: unknown images '$what' (demo, tools, postfixadmin, mosquitto)" >&2
+            echo "images.sh: unknown images '$what' (demo, tools, postfixadmin, mosquitto, bench)" >&2
             exit 64
             ;;
     esac

@@ -116,11 +116,15 @@ def made(root, patterns):
     found = set()
     for pattern in patterns:
         for path in glob.glob(root + pattern, recursive=True):
+            # Through a link to an absolute path, these are files of this machine.
+            if not os.path.realpath(os.path.dirname(path)).startswith(root):
+                continue
             name = real(root, path[len(root):].rstrip("/"))
-            found.add(name)
-            while os.path.islink(root + name):
-                name = real(root, os.path.join(os.path.dirname(name), os.readlink(root + name)))
+            while os.path.lexists(root + name):
                 found.add(name)
+                if not os.path.islink(root + name):
+                    break
+                name = real(root, os.path.join(os.path.dirname(name), os.readlink(root + name)))
     return found
 
 
