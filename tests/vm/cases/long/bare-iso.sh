@@ -4,7 +4,7 @@
 
 late_plan | small_bundle
 rm "$dir/bundle.iso"
-xorriso -as mkisofs -quiet -V STACKBUNDLE -f -iso-level 1 -o "$dir/bundle.iso" "$dir/bundle" 2>>"$dir/iso.log"
+xorriso -as mkisofs -quiet -V STACKBUNDLE -f --norock -iso-level 1 -o "$dir/bundle.iso" "$dir/bundle" 2>>"$dir/iso.log"
 iso/seed.sh "$dir/seed.iso"
 boot --bundle "$dir/bundle.iso" --seed "$dir/seed.iso"
 ends_in STACK_CLOUD_INIT_FAILED
