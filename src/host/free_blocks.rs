@@ -159,6 +159,8 @@ mod tests {
     use super::*;
     use crate::host::disks::statvfs;
     use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+    use std::os::unix::fs::MetadataExt;
+    use std::process::Command;
     use tempfile::TempDir;
 
     const LIMIT: Duration = Duration::from_secs(600);
@@ -213,6 +215,49 @@ mod tests {
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported);
         let missing = LocalFileSystems.trim(Path::new("/nowhere"), LIMIT).await;
         assert_eq!(missing.unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    /// What was deleted is in the image until it is zeroed, and takes room until it is trimmed.
+    #[tokio::test]
+    async fn an_image_of_a_real_file_system_forgets_what_was_deleted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (image, point) = (folder.path().join("image"), folder.path().join("point"));
+        std::fs::create_dir(&point).unwrap();
+        File::create(&image).unwrap().set_len(64 << 20).unwrap();
+        let run = |command: &mut Command| {
+            assert!(command.status().unwrap().success(), "{command:?}");
+        };
+        run(Command::new("/sbin/mkfs.ext4").arg("-q").arg(&image));
+        run(Command::new("mount")
+            .args(["-o", "loop"])
+            .args([&image, &point]));
+        let deleted = point.join("deleted");
+        std::fs::write(&deleted, b"secret!\n".repeat(2 << 20)).unwrap();
+        rustix::fs::sync();
+        std::fs::remove_file(&deleted).unwrap();
+        let holds_it = || {
+            rustix::fs::sync();
+            let bytes = std::fs::read(&image).unwrap();
+            bytes
+                .chunks(BLOCK)
+                .any(|block| block.starts_with(b"secret!"))
+        };
+        let held = holds_it();
+        let zeroed = LocalFileSystems.zero(&point, LIMIT).await;
+        let held_after = holds_it();
+        let blocks = || std::fs::metadata(&image).unwrap().blocks() * 512;
+        let full = blocks();
+        let trimmed = LocalFileSystems.trim(&point, LIMIT).await;
+        rustix::fs::sync();
+        let empty = blocks();
+        run(Command::new("umount").arg(&point));
+        assert!(held && !held_after);
+        assert!(zeroed.unwrap() > 40 << 20);
+        assert!(trimmed.unwrap() > 40 << 20);
+        assert!(
+            empty + (40 << 20) < full,
+            "{full} bytes before, {empty} after"
+        );
     }
 
     #[test]
