@@ -1,5 +1,6 @@
 #!/bin/bash
-# A folder with a Compose file, and a plan of migrations and a smoke test, in two commands: iso/compose.sh and the VM.
+# The demo's stack as a Compose folder, whose plan adds migrations and a smoke test: in two commands (iso/compose.sh and the
+# VM) to DONE; and on an engine of this machine, line by line the same run as the demo's TOML plan gives.
 # images: demo
 . tests/vm/case.sh
 
@@ -14,28 +15,27 @@ POSTGRES_DB=miniflux
 DATABASE_URL="postgres://\${POSTGRES_USER}:$password@127.0.0.1:5432/miniflux?sslmode=disable"
 END
 
-# The engine of whoever works on the stack: it has the images.
-engine=$(mktemp -d /tmp/guestbake-engine-XXXXXX)
-mkdir "$engine/data"
-echo '{}' >"$engine/daemon.json"
-unique=${engine##*/}
-# It ends with this shell, or when it is told to.
-mkfifo "$dir/hold"
-sh tests/support/engine.sh "$engine" 0 dockerd --host="unix://$engine/socket" --data-root="$engine/data" \
-    --exec-root="$engine/exec" --pidfile="$engine/pid" --config-file="$engine/daemon.json" --bridge=none \
-    --iptables=false --containerd-namespace="$unique" --containerd-plugins-namespace="$unique-plugins" \
-    --cgroup-parent="/$unique" <"$dir/hold" >/dev/null &
-keeper=$!
-exec 9>"$dir/hold"
-mkdir "$dir/load"
-echo STACK_EMULATOR_BUILD_ARCH=amd64 >"$dir/load/build-arch.env"
-ln "$top/target/vm/images-amd64/images.tar.zst" "$dir/load/images.tar.zst"
-printf '[images]\narchives = ["images.tar.zst"]\n' >"$dir/load/guestbake.toml"
-"$program" run --bundle "$dir/load" --docker-host "unix://$engine/socket" --no-power-off --console "$dir/load.log" \
-    --log "$dir/load.provision.log" --report "$dir/load.json" --state-dir "$dir/load.state" >/dev/null
+# shellcheck source=tests/vm/natively.sh
+. "$vm/natively.sh"
+mkdir "$dir/toml"
+echo "STACK_EMULATOR_BUILD_ARCH=$arch" >"$dir/toml/build-arch.env"
+cp config/miniflux.toml "$dir/toml/guestbake.toml"
+cat >"$dir/toml/build.env" <<END
+POSTGRES_USER=miniflux
+POSTGRES_PASSWORD=$password
+POSTGRES_DB=miniflux
+DATABASE_URL=postgres://miniflux:$password@127.0.0.1:5432/miniflux?sslmode=disable
+END
+ln "$images/images.tar.zst" "$dir/toml/"
+natively toml "$dir/toml"
 iso/compose.sh "$dir/stack" "$dir/bundle.iso" --docker-host "unix://$engine/socket"
-exec 9>&-
-wait "$keeper" || true
+unpack "$dir/bundle.iso" "$dir/compose"
+natively compose "$dir/compose"
+end_engine
+# Postgres is probed twice by the TOML plan, and once by the Compose file's health check.
+check "is the run that the TOML plan gives" diff <(grep -v '^postgres-queries ready' "$dir/toml.lines") "$dir/compose.lines"
+check "and that is one to DONE, with its smoke test" test \
+    "$(grep -Fcx -e 'miniflux ready (0)' -e STACK_CLOUD_INIT_DONE "$dir/compose.lines")" -eq 2
 
 iso/seed.sh "$dir/seed.iso"
 boot --bundle "$dir/bundle.iso" --seed "$dir/seed.iso"
