@@ -7,7 +7,7 @@ dying_plan "sleep 20; echo 'out of paper, giving up' >&2; exit 3" | small_bundle
     iso/seed.sh --print
     cat <<'END'
 bootcmd:
-  - systemd-run --quiet --unit=observe -p RemainAfterExit=yes -p "ExecStop=/bin/sh -c 'echo SEEN going down >/dev/console'" true
+  - systemd-run --quiet --no-block --unit=observe -p RemainAfterExit=yes -p "ExecStop=/bin/sh -c 'echo SEEN going down >/dev/console'" true
 END
 } >"$dir/user-data"
 seed_of "$dir/user-data"
