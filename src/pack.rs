@@ -126,7 +126,8 @@ impl Packing {
             return Ok(());
         }
         let message = format!(
-            "the engine has no {}; `docker compose pull` or `docker compose build` first, nothing is pulled here",
+            "the engine has no {}; `docker compose pull` or `docker compose build` first, nothing is pulled here \
+             (one that was pulled by its digest needs its tag: `docker tag`)",
             missing.join(", ")
         );
         Err(Fault::new(Reason::ImageLoadFailed, message))

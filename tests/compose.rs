@@ -130,6 +130,23 @@ fn an_unhealthy_service_ends_the_wait() {
     ended.assert_failed(31, "dependency_unhealthy", "wait", &["ill"]);
 }
 
+/// Docker calls a container that has ended unhealthy, if its image or service has a health check.
+#[test]
+fn a_service_that_completes_may_have_a_health_check() {
+    let compose = format!(
+        "services:
+  migrate: {{image: '{TOOLS}', network_mode: host, command: ['true'], healthcheck: {{test: 'true', interval: 1h}}}}
+  app:
+    image: {TOOLS}
+    network_mode: host
+    stop_grace_period: 0s
+    command: [sleep, '1000']
+    depends_on: {{migrate: {{condition: service_completed_successfully}}}}
+"
+    );
+    composed(&compose, "").run().assert_done();
+}
+
 #[test]
 fn what_is_not_supported_ends_the_run_with_key_and_line() {
     let compose = format!("services:\n  one:\n    image: {TOOLS}\n    gpus: all\n");

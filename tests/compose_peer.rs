@@ -233,6 +233,8 @@ fn service(key: &str, whole: &Value, folder: &str) -> Value {
     // `docker compose build` names it so, and `config` leaves the name out.
     let image = s["image"].as_str().map(str::to_owned);
     let image = image.unwrap_or_else(|| format!("compared-{key}"));
+    // No archive keeps it.
+    let image = image.split('@').next();
     let ports = list(&s["ports"]).into_iter().map(|p| {
         format!(
             "{} {} {} {}",

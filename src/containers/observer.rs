@@ -280,7 +280,8 @@ fn breach(state: &Option<ContainerFacts>, rule: Rule) -> Option<How> {
             tolerated: rule.tolerated,
         });
     }
-    (facts.health == Some(Health::Unhealthy)).then(|| How::Unhealthy {
+    // Of one that has ended Docker says unhealthy, whatever it was before.
+    (!ended && facts.health == Some(Health::Unhealthy)).then(|| How::Unhealthy {
         last: facts.last_health_output(),
     })
 }

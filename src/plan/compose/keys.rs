@@ -93,7 +93,10 @@ pub const SERVICE: Keys = &[
     ("group_add", Supported("")),
     ("healthcheck", Supported("")),
     ("hostname", Supported("")),
-    ("image", Supported("never pulled")),
+    (
+        "image",
+        Supported("never pulled; by its tag, a digest behind that is left out"),
+    ),
     ("init", Supported("")),
     ("ipc", Supported("")),
     ("isolation", Refused("Windows only")),

@@ -220,6 +220,14 @@ impl Project<'_> {
         }
         plan.files.extend(mounted.files());
         only_used(plan);
+        let external = plan.networks.iter().filter(|n| n.value.external);
+        let external = external.map(|n| (&n.key, "network"));
+        let volumes = plan.volumes.iter().filter(|v| v.value.external);
+        for (key, what) in external.chain(volumes.map(|v| (&v.key, "volume"))) {
+            let name = &key.value;
+            let note = format!("{what} `{name}` is external: the guest has to have it already");
+            self.findings.note(key.place.at, note);
+        }
     }
 
     /// `default`, which every service is on that says nothing else.

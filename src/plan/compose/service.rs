@@ -140,6 +140,7 @@ impl Service<'_> {
             let image = format!("{}-{}", self.project.name, self.name);
             entries.push(entry("image", Node::text(image.to_lowercase(), build.at)));
         }
+        self.without_digest(&mut node);
         if let Some(health) = node.get_mut("healthcheck")
             && let Some(disable) = health.get("disable").cloned()
             && self.project.value(&self.key, &disable).boolean() == Some(true)
@@ -186,6 +187,37 @@ impl Service<'_> {
         self.named_volumes(&container);
         self.labels(&mut container);
         container
+    }
+
+    /// `docker save` keeps no digests: by one, nothing would be found in a guest. Behind a tag it can be done without.
+    fn without_digest(&self, node: &mut Node) {
+        let Some(image) = node.get_mut("image") else {
+            return;
+        };
+        let at = image.at;
+        let Item::Text(text) = &mut image.item else {
+            return;
+        };
+        let Some((name, _)) = text.split_once('@') else {
+            return;
+        };
+        let last = name.rsplit('/').next().unwrap_or_default();
+        if last.contains(':') {
+            let note = format!(
+                "{} is looked for by its tag, as archives keep no digests",
+                quoted(name)
+            );
+            *text = name.to_owned();
+            self.project.findings.note(at, note);
+        } else {
+            let place = Place {
+                key: joined(&self.key, "image"),
+                at,
+            };
+            let message =
+                "archives keep no digests, and there is no tag beside it; name the image by a tag";
+            self.project.findings.at(&place, message);
+        }
     }
 
     fn check_keys(&self, node: &mut Node) {

@@ -177,6 +177,35 @@ fn what_a_guest_cannot_have() {
 }
 
 #[test]
+fn a_digest_that_no_archive_keeps_needs_a_tag_beside_it() {
+    let digest = format!("sha256:{}", "0a".repeat(32));
+    let yaml = |image: &str| format!("services:\n  aa: {{image: '{image}@{digest}'}}\n");
+    assert_eq!(
+        errors(&yaml("registry:5000/x")),
+        [
+            "compose.yaml:2:15: services.aa.image: archives keep no digests, and there is no tag beside it; name the image by a tag"
+        ]
+    );
+    let plan = plan(&yaml("registry:5000/x:1"));
+    assert_eq!(container(&plan, "aa").image, "registry:5000/x:1");
+    assert_eq!(
+        plan.notes,
+        [
+            "compose.yaml:2: \"registry:5000/x:1\" is looked for by its tag, as archives keep no digests"
+        ]
+    );
+}
+
+#[test]
+fn what_is_external_is_noted() {
+    let yaml = "services: {aa: {image: x, networks: [out]}}\nnetworks:\n  out: {external: true}\n  unused: {external: true}\n";
+    assert_eq!(
+        plan(yaml).notes,
+        ["compose.yaml:3: network `out` is external: the guest has to have it already"]
+    );
+}
+
+#[test]
 fn a_container_of_the_plan_and_a_service_have_different_names() {
     let toml = format!("{ONE}[containers.aa]\nimage = 'x'\n");
     assert_eq!(
