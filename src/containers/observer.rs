@@ -19,6 +19,10 @@ use crate::plan::{Condition, Container, Plan, Probe, Restart, Service, secrets_a
 
 /// After the event stream broke, before it is asked for again.
 const RESUBSCRIBE_PAUSE: Duration = Duration::from_millis(500);
+/// 128 + SIGKILL, as a shell says it.
+const KILLED: i64 = 137;
+/// Docker may note a death first, and only then that it was for memory.
+const MEMORY_NOTICE: Duration = Duration::from_millis(500);
 /// Events are the source; this is for what an engine might not report.
 const RECONCILE_EVERY: Duration = Duration::from_secs(30);
 
@@ -346,6 +350,12 @@ async fn refresh(
         return;
     };
     let before = state.borrow().clone().flatten().unwrap_or_default();
+    let was_killed = |facts: &ContainerFacts| !facts.running && facts.exit_code == KILLED;
+    let newly_killed = now.as_ref().is_some_and(was_killed) && !was_killed(&before);
+    if newly_killed && now.as_ref().is_some_and(|facts| !facts.oom_killed) {
+        tokio::time::sleep(MEMORY_NOTICE).await;
+        now = engine.container(name).await.unwrap_or(now);
+    }
     if let Some(facts) = &mut now
         && facts.running
         && facts.restarts > 0

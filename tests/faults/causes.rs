@@ -183,10 +183,10 @@ pub fn removed() -> Ended {
     run.end()
 }
 
-pub fn smoke_plan(container: &str, command: &str, port: u16) -> String {
+pub fn smoke_plan(container: &str, command: &str, port: u16, timeout: &str) -> String {
     idle(container)
         + &format!(
-            "[smoke]\nwhen = 'always'\ntimeout = '1s'\n\
+            "[smoke]\nwhen = 'always'\ntimeout = '{timeout}'\n\
              [smoke.container]\ncontainer_name = '{container}-own'\nimage = '{TOOLS}'\nnetwork_mode = 'host'\n\
              command = ['sh', '-c', '{command}']\n\
              [[smoke.checks]]\nname = 'backend'\nhttp = 'http://127.0.0.1:{port}/'\n"
@@ -195,14 +195,20 @@ pub fn smoke_plan(container: &str, command: &str, port: u16) -> String {
 
 pub fn smoke_answers_503() -> Ended {
     let port = server::http(|_| (503, String::new(), "the database is away".into()));
-    let ended = Provision::new(&smoke_plan("smoke-503", "echo smoking; sleep 100000", port)).run();
+    let ended = Provision::new(&smoke_plan(
+        "smoke-503",
+        "echo smoking; sleep 100000",
+        port,
+        "5s",
+    ))
+    .run();
     assert_eq!(ended.smoke(), "failed");
     ended.assert_shows("smoke-503-own | smoking");
     ended
 }
 
 pub fn smoke_dies() -> Ended {
-    let ended = Provision::new(&smoke_plan("smoke-dies", "exit 6", free_port())).run();
+    let ended = Provision::new(&smoke_plan("smoke-dies", "exit 6", free_port(), "60s")).run();
     assert_eq!(ended.smoke(), "failed");
     ended
 }

@@ -264,8 +264,8 @@ faults! {
         a_migration_container_that_does_not_end: failed("migration_timeout", 40, "migrations", &["migration slow did not end within 1s"]),
             causes::slow_one_shot();
     }
-    "a smoke test that fails", "its limit + 30 s" (31): {
-        a_smoke_check_that_never_passes: failed("smoke_failed", 50, "smoke", &["TIMEOUT after 1s: backend (status 503)"]),
+    "a smoke test that fails", "its limit + 30 s" (35): {
+        a_smoke_check_that_never_passes: failed("smoke_failed", 50, "smoke", &["TIMEOUT after 5s: backend (status 503)"]),
             causes::smoke_answers_503();
         a_smoke_container_that_dies: failed("smoke_failed", 50, "smoke", &["container smoke-dies-own exited with code 6"]),
             causes::smoke_dies();
