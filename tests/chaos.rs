@@ -81,6 +81,11 @@ fn every_run_ends_in_exactly_one_marker() {
     while killed < runs {
         let began = Instant::now();
         let guest = Guest::start(&bundle, engine());
+        // Before, there is only the shell of cloud-init's that starts it.
+        until("the bootstrap", || {
+            let tree = guest.processes();
+            tree.iter().any(|one| one.role == "bootstrap").then_some(())
+        });
         // Every other time while the markers are written, or around it.
         let at_the_end = killed % 2 == 1;
         if at_the_end {
