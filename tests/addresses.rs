@@ -59,7 +59,7 @@ fn a_socket_that_nobody_listens_at_is_named_with_the_reason() {
     let left_behind = dir.path().join("left");
     drop(std::os::unix::net::UnixListener::bind(&left_behind).unwrap());
     let left_behind = left_behind.display();
-    let plan = "wait.timeout = '1s'\n".to_owned()
+    let plan = "wait.timeout = '3s'\n".to_owned()
         + &idle("no-sockets")
         + &service("absent", "tcp = 'unix:///nowhere/app.sock'")
         + &service("left", &format!("tcp = 'unix://{left_behind}'"))
@@ -94,7 +94,7 @@ fn ipv6_addresses_stand_in_brackets() {
 
 fn over_tls(name: &str, identity: &str, host: &str, keys: &str) -> Ended {
     let port = server::https(identity, ok);
-    let plan = "wait.timeout = '2s'\n".to_owned()
+    let plan = "wait.timeout = '5s'\n".to_owned()
         + &idle(name)
         + &service(
             "tls",

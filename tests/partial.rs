@@ -81,12 +81,12 @@ fn what_is_left_out_must_be_there() {
     captured(&silent);
     let port = format!("tcp = '127.0.0.1:{}'", free_port());
     let plan = format!(
-        "wait.timeout = '500ms'\n{silent}{}",
+        "wait.timeout = '2s'\n{silent}{}",
         service("s", "silent", &port)
     );
     let ended = from(&plan, "migrations");
     let words = [
-        "TIMEOUT after 0.5s: s (connection refused)",
+        "TIMEOUT after 2s: s (connection refused)",
         "begin with it: --from wait",
     ];
     ended.assert_failed(32, "wait_timeout", "wait", &words);

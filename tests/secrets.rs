@@ -140,15 +140,15 @@ fn http_answers_and_addresses_are_masked() {
         let headers = format!("X-Echo: {FROM_PLAN}\r\nSet-Cookie: session={FROM_FILE}\r\n");
         (503, headers, body)
     });
-    let plan = "wait = { timeout = '1s', heartbeat = '200ms' }\n".to_owned()
+    let plan = "wait = { timeout = '3s', heartbeat = '200ms' }\n".to_owned()
         + &leaky("secret-http", "sleep 100000")
         + &format!(
             "[[wait.services]]\nname = 'echo'\nhttp = 'http://admin:in-the-address@127.0.0.1:{port}/'\n\
              headers = {{ Authorization = 'Bearer in-the-header' }}\n"
         );
     let plan = plan.replace(
-        "wait = { timeout = '1s', heartbeat = '200ms' }\n",
-        "[wait]\ntimeout = '1s'\nheartbeat = '200ms'\n",
+        "wait = { timeout = '3s', heartbeat = '200ms' }\n",
+        "[wait]\ntimeout = '3s'\nheartbeat = '200ms'\n",
     );
     let (ended, folder) = run(&plan);
     ended.assert_failed(32, "wait_timeout", "wait", &["echo (status 503)"]);

@@ -165,7 +165,7 @@ fn wait_looks_at_what_is_running_and_ends_with_the_code_of_its_stage() {
     let up = "[[wait.services]]\nname = 'up'\ncontainer = 'waited'\nexec = ['true']\n";
     let output = Provision::new(&(plan.clone() + up)).verb("wait");
     assert!(assert_code(&output, 0).contains("up ready ("));
-    let impatient = format!("wait.timeout = '300ms'\n{plan}{up}") + &never("waited");
+    let impatient = format!("wait.timeout = '3s'\n{plan}{up}") + &never("waited");
     let output = Provision::new(&impatient).verb("wait");
     let shown = assert_code(&output, 32);
     assert!(shown.contains("never (connection refused)"), "{shown}");
@@ -202,20 +202,20 @@ fn migrate_runs_the_migrations_and_ends_with_their_code() {
 fn smoke_runs_the_test_and_ends_with_its_code() {
     let plan = idle("to-smoke");
     captured(&plan);
-    let smoke = |command: &str| {
+    let smoke = |command: &str, timeout: &str| {
         format!(
-            "{plan}[smoke]\nwhen = 'unless-tcg'\ntimeout = '300ms'\n\
+            "{plan}[smoke]\nwhen = 'unless-tcg'\ntimeout = '{timeout}'\n\
              [[smoke.checks]]\nname = 'c'\ncontainer = 'to-smoke'\nexec = ['{command}']\n"
         )
     };
-    let verb = |command: &str, accel: &str| {
-        Provision::new(&smoke(command))
+    let verb = |command: &str, accel: &str, timeout: &str| {
+        Provision::new(&smoke(command, timeout))
             .args(["--accel", accel])
             .verb("smoke")
     };
-    assert!(assert_code(&verb("true", "kvm"), 0).contains("smoke test passed"));
-    assert!(assert_code(&verb("false", "kvm"), 50).contains("c (exit code 1)"));
-    assert!(assert_code(&verb("false", "tcg"), 0).contains("smoke test skipped"));
+    assert!(assert_code(&verb("true", "kvm", "60s"), 0).contains("smoke test passed"));
+    assert!(assert_code(&verb("false", "kvm", "5s"), 50).contains("c (exit code 1)"));
+    assert!(assert_code(&verb("false", "tcg", "5s"), 0).contains("smoke test skipped"));
 }
 
 #[test]

@@ -109,10 +109,10 @@ pub fn small_data_root() -> Ended {
         .run()
 }
 
-/// A migration of one second in a running container.
-pub fn migrated(container: &str, keys: &str, name: &str, script: &str) -> Ended {
+/// A migration in a running container.
+pub fn migrated(container: &str, keys: &str, name: &str, timeout: &str, script: &str) -> Ended {
     let migration = format!(
-        "[[migrations]]\nname = '{name}'\ncontainer = '{container}'\ntimeout = '1s'\n\
+        "[[migrations]]\nname = '{name}'\ncontainer = '{container}'\ntimeout = '{timeout}'\n\
          command = ['sh', '-c', '''{script}''']\n"
     );
     Provision::new(&(idle(container) + keys + &migration)).run()
@@ -141,7 +141,7 @@ pub fn long_failure(container: &str, target: &str) -> Ended {
 pub fn slow_one_shot() -> Ended {
     let plan = idle("slow-shot")
         + &format!(
-            "[[migrations]]\nname = 'slow'\nimage = '{TOOLS}'\nnetwork_mode = 'host'\ntimeout = '1s'\n\
+            "[[migrations]]\nname = 'slow'\nimage = '{TOOLS}'\nnetwork_mode = 'host'\ntimeout = '5s'\n\
              container_name = 'slow-shot-own'\ncommand = ['sh', '-c', 'echo working; sleep 100000']\n"
         );
     let ended = Provision::new(&plan).run();

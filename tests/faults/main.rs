@@ -212,7 +212,7 @@ faults! {
         a_data_root_too_small_for_the_image: failed("no_space", 22, "images", &["img.tar", "data root", "free"]),
             causes::small_data_root();
         a_migration_that_fills_its_disk: failed("no_space", 22, "migrations", &["migration fill"]),
-            causes::migrated("full-disk", "tmpfs = ['/small:size=64k']\n", "fill", "dd if=/dev/zero of=/small/file bs=1k");
+            causes::migrated("full-disk", "tmpfs = ['/small:size=64k']\n", "fill", "60s", "dd if=/dev/zero of=/small/file bs=1k");
         a_data_root_full_before: failed("no_space", 22, "images", &["img.tar", "data root", "free"]),
             machine::full_before();
         a_data_root_that_fills_while_loading: failed("no_space", 22, "images", &["loading img.tar", "data root", "free"]),
@@ -252,7 +252,7 @@ faults! {
         a_service_that_never_comes: failed("wait_timeout", 32, "wait", &["TIMEOUT after 5s: ", "closed (connection refused)", "silent (exit code 1: not yet)"]),
             causes::never_ready();
     }
-    "a migration that fails, or does not end", "its limit + 30 s" (31): {
+    "a migration that fails, or does not end", "its limit + 30 s" (35): {
         a_command_that_fails: failed("migration_failed", 40, "migrations", &["migration bad exited with code 3", "line 300"]),
             causes::long_failure("bad-exec", "container = 'bad-exec'");
         a_migration_container_that_fails: failed("migration_failed", 40, "migrations", &["migration bad exited with code 3", "line 300"]),
@@ -260,8 +260,8 @@ faults! {
         a_command_that_cannot_be_run: failed("migration_failed", 40, "migrations", &["migration absent", "no-such-program"]),
             Provision::new(&(idle("absent") + "[[migrations]]\nname = 'absent'\ncontainer = 'absent'\ncommand = ['no-such-program']\n")).run();
         a_command_that_does_not_end: failed("migration_timeout", 40, "migrations", &["migration slow did not end within 1s"]),
-            causes::migrated("slow-exec", "", "slow", "echo working; sleep 100000");
-        a_migration_container_that_does_not_end: failed("migration_timeout", 40, "migrations", &["migration slow did not end within 1s"]),
+            causes::migrated("slow-exec", "", "slow", "1s", "echo working; sleep 100000");
+        a_migration_container_that_does_not_end: failed("migration_timeout", 40, "migrations", &["migration slow did not end within 5s"]),
             causes::slow_one_shot();
     }
     "a smoke test that fails", "its limit + 30 s" (35): {
