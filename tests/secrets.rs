@@ -77,14 +77,17 @@ fn assert_hidden(folder: &Path, secrets: &[&str]) {
 
 #[test]
 fn container_logs_and_exec_answers_are_masked() {
-    let plan = leaky("secret-log", "sleep 0.5; exit 3")
+    // It dies once it has been asked five times.
+    let asked =
+        "until [ $(cat /tmp/asked 2>/dev/null | wc -l) -ge 5 ]; do sleep 0.05; done; exit 3";
+    let plan = leaky("secret-log", asked)
         + r#"
         [wait]
         heartbeat = "50ms"
         [[wait.services]]
         name = "chatty"
         container = "secret-log"
-        exec = ["sh", "-c", "echo $SIGNING_KEY $POSTGRES_PASSWORD $IMAGE_TOKEN $DATABASE_URL; exit 1"]
+        exec = ["sh", "-c", "echo >>/tmp/asked; echo $SIGNING_KEY $POSTGRES_PASSWORD $IMAGE_TOKEN $DATABASE_URL; exit 1"]
         "#;
     let (ended, folder) = run(&plan);
     ended.assert_failed(31, "dependency_exited", "wait", &[]);
