@@ -9,12 +9,14 @@ use support::terminal::Terminal;
 
 /// One service is ready at once, one never is, and the container of a third dies when it is told to.
 fn troubled(name: &str) -> String {
-    let dies = "while ! test -e /tmp/go; do usleep 50000; done; echo FATAL: no luck >&2; exit 7";
+    // It dies between two probes: one that is cut off by its death would have nothing to say but that.
+    let dies = "while ! test -e /tmp/seen; do usleep 20000; done; usleep 100000; echo FATAL: no luck >&2; exit 7";
+    let dying = "echo still at it; ! test -e /tmp/go || touch /tmp/seen; false";
     format!(
         "[wait]\nheartbeat = '1h'\n{}{}\
          [[wait.services]]\nname = 'up'\ncontainer = '{name}'\nexec = ['true']\n\
          [[wait.services]]\nname = 'slow-to-come'\ncontainer = '{name}'\ntcp = '127.0.0.1:{}'\n\
-         [[wait.services]]\nname = 'dying'\ncontainer = '{name}-dies'\nexec = ['sh', '-c', 'echo still at it; false']\n",
+         [[wait.services]]\nname = 'dying'\ncontainer = '{name}-dies'\nexec = ['sh', '-c', '{dying}']\n",
         idle(name),
         container(&format!("{name}-dies"), dies),
         free_port(),
