@@ -197,7 +197,10 @@ pub async fn log_tail(engine: &dyn Engine, name: &str, lines: usize, bytes: usiz
 }
 
 fn describe(name: &str, facts: &ContainerFacts) -> Vec<String> {
-    let mut state = format!("{name}: {}, exit code {}", facts.status, facts.exit_code);
+    let mut state = format!("{name}: {}", facts.status);
+    if let Some(code) = facts.exit_code {
+        state += &format!(", exit code {code}");
+    }
     if facts.oom_killed {
         state += ", killed for memory";
     }

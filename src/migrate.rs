@@ -204,7 +204,12 @@ async fn exit_code(engine: &dyn Engine, name: &str) -> EngineResult<i64> {
     loop {
         match engine.container(name).await? {
             Some(facts) if facts.running || facts.restarting => sleep(EXIT_POLL).await,
-            Some(facts) => return Ok(facts.exit_code),
+            Some(facts) => {
+                return facts.exit_code.ok_or_else(|| EngineError::Refused {
+                    status: 500,
+                    message: format!("container {name} ended without an exit code"),
+                });
+            }
             None => {
                 return Err(EngineError::Refused {
                     status: 404,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use guestbake::containers::{Observer, Rules};
 use guestbake::event::{Awaited, Event, Events};
+use guestbake::host::engine::Change;
 use guestbake::plan::{HttpAddress, HttpProbe, Probe, Service, Stable};
 use guestbake::wait::{Budget, Group, Prober, Unready};
 use support::fake::{FakeEngine, FakeNetwork};
@@ -347,6 +348,35 @@ async fn the_death_of_a_container_that_had_been_ready_ends_the_wait_as_well() {
     assert!(waited.ready_s("at-10") < 1.0);
     assert_at(waited.took, death);
     assert_eq!(waited.error(), "container deps exited with code 0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_is_blamed_with_the_code_of_its_death() {
+    let restart = Duration::from_secs(100);
+    let late = Duration::from_millis(200);
+    let waited = wait_meanwhile(BUDGET, &[closed()], FakeNetwork::new(), async |engine| {
+        sleep(restart).await;
+        engine.restart("deps");
+        engine.tell("deps", Change::Started);
+        sleep(late).await;
+        engine.tell("deps", Change::Died { exit_code: 7 });
+    })
+    .await;
+    assert_at(waited.took, restart + late);
+    let error =
+        "container deps exited with code 7; restarted 1 times, of which the plan tolerates 0";
+    assert_eq!(waited.error(), error);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_of_which_nobody_tells_is_blamed_without_a_code() {
+    let waited = wait_meanwhile(BUDGET, &[closed()], FakeNetwork::new(), async |engine| {
+        engine.restart("deps");
+    })
+    .await;
+    assert_at(waited.took, Duration::from_secs(1));
+    let error = "container deps exited; restarted 1 times, of which the plan tolerates 0";
+    assert_eq!(waited.error(), error);
 }
 
 /// Answers something else each time it is asked.

@@ -116,10 +116,10 @@ pub async fn running(
         let state = match facts.because(Reason::EngineUnavailable)? {
             Some(facts) if facts.running => continue,
             Some(facts) if facts.has_succeeded() && rules.may_complete(name) => continue,
-            Some(facts) => format!(
-                "does not run: {}, exit code {}",
-                facts.status, facts.exit_code
-            ),
+            Some(facts) => match facts.exit_code {
+                Some(code) => format!("does not run: {}, exit code {code}", facts.status),
+                None => format!("does not run: {}", facts.status),
+            },
             None => "is not there".to_owned(),
         };
         let message = format!("container {name} {state}");

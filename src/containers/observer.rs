@@ -101,7 +101,7 @@ pub struct Broken {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum How {
     Exited {
-        exit_code: i64,
+        exit_code: Option<i64>,
         out_of_memory: bool,
         restarts: u32,
         tolerated: u32,
@@ -122,10 +122,13 @@ impl fmt::Display for Broken {
                 restarts,
                 tolerated,
             } => {
-                write!(f, "exited with code {exit_code}")?;
+                f.write_str("exited")?;
+                if let Some(code) = exit_code {
+                    write!(f, " with code {code}")?;
+                }
                 match exit_code {
                     _ if *out_of_memory => f.write_str(", killed for memory")?,
-                    129..=159 => write!(f, " (signal {})", exit_code - 128)?,
+                    Some(code @ 129..=159) => write!(f, " (signal {})", code - 128)?,
                     _ => {}
                 }
                 match (restarts, tolerated) {
@@ -274,8 +277,8 @@ fn breach(state: &Option<ContainerFacts>, rule: Rule) -> Option<How> {
     };
     let restarts = facts.restarts.try_into().unwrap_or(u32::MAX);
     let ended = matches!(facts.status.as_str(), "exited" | "dead");
-    let is_meant =
-        facts.exit_code == 0 && (rule.may_complete || (rule.may_finish && facts.health.is_none()));
+    let is_meant = facts.exit_code == Some(0)
+        && (rule.may_complete || (rule.may_finish && facts.health.is_none()));
     if (ended && !is_meant) || restarts > rule.tolerated {
         return Some(How::Exited {
             exit_code: facts.exit_code,
@@ -297,24 +300,26 @@ async fn keep_current(
 ) {
     loop {
         let mut changes = engine.events().await;
-        let refresh_all = |after: Duration| {
+        let refresh_all = |after: Duration, occasion: Occasion| {
             let (engine, states, events) = (&engine, &states, &events);
             Box::pin(async move {
                 tokio::time::sleep(after).await;
                 join_all(
                     states
                         .iter()
-                        .map(|(name, state)| refresh(&**engine, name, state, None, events)),
+                        .map(|(name, state)| refresh(&**engine, name, state, occasion, events)),
                 )
                 .await;
             })
         };
         // The first poll subscribes, so it goes on while the present state is asked for.
-        let mut present = refresh_all(Duration::ZERO);
+        let mut present = refresh_all(Duration::ZERO, Occasion::Early);
+        let mut next = DEATH_NOTICE;
         loop {
             tokio::select! {
                 _ = &mut present => {
-                    present = refresh_all(RECONCILE_EVERY);
+                    present = refresh_all(next, Occasion::Late);
+                    next = RECONCILE_EVERY;
                 }
                 change = changes.next() => match change {
                     Some(Ok(change)) => {
@@ -322,11 +327,11 @@ async fn keep_current(
                             if change.change == Change::OutOfMemory {
                                 events.line(format!("container {}: a process was killed for memory", change.container));
                             }
-                            let died = match change.change {
-                                Change::Died { exit_code } => Some(exit_code),
-                                _ => None,
+                            let occasion = match change.change {
+                                Change::Died { exit_code } => Occasion::Death(exit_code),
+                                _ => Occasion::Early,
                             };
-                            refresh(&*engine, &change.container, state, died, &events).await;
+                            refresh(&*engine, &change.container, state, occasion, &events).await;
                         }
                     }
                     Some(Err(_)) | None => break,
@@ -337,12 +342,21 @@ async fn keep_current(
     }
 }
 
-/// `died`: with which code it has just ended, which Podman does not tell any more of one that was started again.
+#[derive(Clone, Copy)]
+enum Occasion {
+    /// It has ended with this code, which the engine may not tell any more of one that was started again.
+    Death(i64),
+    /// A death that the engine already counts may still be told of.
+    Early,
+    /// What the engine has to tell has been heard.
+    Late,
+}
+
 async fn refresh(
     engine: &dyn Engine,
     name: &str,
     state: &watch::Sender<State>,
-    died: Option<i64>,
+    occasion: Occasion,
     events: &Events,
 ) {
     // An engine that does not answer now says nothing about the container; what was known stays.
@@ -350,7 +364,7 @@ async fn refresh(
         return;
     };
     let before = state.borrow().clone().flatten().unwrap_or_default();
-    let was_killed = |facts: &ContainerFacts| !facts.running && facts.exit_code == KILLED;
+    let was_killed = |facts: &ContainerFacts| !facts.running && facts.exit_code == Some(KILLED);
     let newly_killed = now.as_ref().is_some_and(was_killed) && !was_killed(&before);
     if newly_killed && now.as_ref().is_some_and(|facts| !facts.oom_killed) {
         tokio::time::sleep(MEMORY_NOTICE).await;
@@ -358,10 +372,16 @@ async fn refresh(
     }
     if let Some(facts) = &mut now
         && facts.running
-        && facts.restarts > 0
-        && facts.exit_code == 0
+        && facts.exit_code.is_none()
     {
-        facts.exit_code = died.unwrap_or(before.exit_code);
+        match occasion {
+            Occasion::Death(code) => facts.exit_code = Some(code),
+            Occasion::Early => {
+                facts.restarts = facts.restarts.min(before.restarts);
+                facts.exit_code = before.exit_code;
+            }
+            Occasion::Late => facts.exit_code = before.exit_code,
+        }
     }
     let (before, after) = (
         before.restarts,

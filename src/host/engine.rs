@@ -105,7 +105,8 @@ pub struct ContainerFacts {
     pub status: String,
     pub running: bool,
     pub restarting: bool,
-    pub exit_code: i64,
+    /// With what it ended last; of one that runs, and ended before, an engine may not tell.
+    pub exit_code: Option<i64>,
     pub oom_killed: bool,
     /// The engine's word on why it could not be started.
     pub error: String,
@@ -126,7 +127,7 @@ impl ContainerFacts {
     }
 
     pub fn has_succeeded(&self) -> bool {
-        self.status == "exited" && self.exit_code == 0
+        self.status == "exited" && self.exit_code == Some(0)
     }
 
     /// It ended with 0, and nothing was to tell whether it is healthy: a server would not have.

@@ -42,11 +42,20 @@ impl FakeEngine {
     pub fn die(&self, name: &str, exit_code: i64) {
         let facts = ContainerFacts {
             status: "exited".into(),
-            exit_code,
+            exit_code: Some(exit_code),
             ..Default::default()
         };
         self.containers.lock().unwrap().insert(name.into(), facts);
-        let change = Change::Died { exit_code };
+        self.tell(name, Change::Died { exit_code });
+    }
+
+    /// It has ended and runs again, which only asking shows so far.
+    pub fn restart(&self, name: &str) {
+        let mut containers = self.containers.lock().unwrap();
+        containers.get_mut(name).expect("a container").restarts += 1;
+    }
+
+    pub fn tell(&self, name: &str, change: Change) {
         let container = name.to_owned();
         let _ = self.events.send(ContainerEvent { container, change });
     }

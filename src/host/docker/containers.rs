@@ -282,14 +282,17 @@ fn facts(answer: ContainerInspectResponse) -> ContainerFacts {
         return ContainerFacts::default();
     };
     let health = state.health.unwrap_or_default();
+    let running = state.running.unwrap_or_default();
+    // The engines write 0 when they start a container.
+    let exit_code = state.exit_code.filter(|code| !running || *code != 0);
     ContainerFacts {
         status: state
             .status
             .unwrap_or(ContainerStateStatusEnum::EMPTY)
             .to_string(),
-        running: state.running.unwrap_or_default(),
+        running,
         restarting: state.restarting.unwrap_or_default(),
-        exit_code: state.exit_code.unwrap_or_default(),
+        exit_code,
         oom_killed: state.oom_killed.unwrap_or_default(),
         error: state.error.unwrap_or_default(),
         restarts,
