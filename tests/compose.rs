@@ -217,3 +217,29 @@ fn a_folder_that_mounts_itself_is_in_the_bundle_without_what_the_bundle_adds() {
     assert!(into.join("src/main").exists() && !into.join("out").exists());
     run_of(into).assert_done();
 }
+
+#[test]
+fn what_is_proposed_for_a_typical_stack_is_a_plan_that_check_takes() {
+    let stacks = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compose/stacks");
+    let mut checked = 0;
+    for stack in std::fs::read_dir(stacks).expect("the stacks") {
+        let stack = stack.expect("a stack").path();
+        let args = ["from-compose".into(), stack.clone().into_os_string()];
+        let proposed = Provision::new("").verb_alone("plan", args.into());
+        let said = String::from_utf8_lossy(&proposed.stderr).into_owned();
+        assert_eq!(proposed.status.code(), Some(0), "{stack:?}: {said}");
+
+        let provision = Provision::new("").file("guestbake.toml", proposed.stdout);
+        let copied = std::process::Command::new("cp")
+            .arg("-a")
+            .arg(stack.join("."))
+            .arg(provision.bundle())
+            .status();
+        assert!(copied.expect("cp").success());
+        let effective = provision.verb("check");
+        let said = String::from_utf8_lossy(&effective.stderr).into_owned();
+        assert_eq!(effective.status.code(), Some(0), "{stack:?}: {said}");
+        checked += 1;
+    }
+    assert!(checked > 10, "only {checked} stacks");
+}
