@@ -3,6 +3,7 @@
 # under the instance-id that it had.
 # images: demo
 . tests/vm/case.sh
+limit=${GUESTBAKE_VM_TIMEOUT:-1500}
 
 # facts LIFE: what a guest that boots is, on the console. It has no programs to resize its disk and make host keys with,
 # for which cloud-init-network.service fails at every boot.
