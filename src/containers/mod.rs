@@ -48,12 +48,13 @@ pub async fn create_all(
         .iter()
         .map(|container| with_secrets(container, events))
         .collect::<Result<Vec<_>, Fault>>()?;
-    try_join_all(
-        containers
-            .iter()
-            .map(|container| create(&*engine, container, events)),
-    )
-    .await?;
+    // One that shares another's network or volumes cannot be created before that is.
+    for level in levels(&containers) {
+        let created = level
+            .into_iter()
+            .map(|container| create(&*engine, container, events));
+        try_join_all(created).await?;
+    }
     Ok(CreatedContainers {
         observer: Arc::new(Observer::watch(engine.clone(), Rules::of(plan), events)),
         engine,
@@ -246,11 +247,12 @@ fn random_hex(bytes: usize) -> anyhow::Result<String> {
     }))
 }
 
-/// How far each container is from those that depend on nothing.
-fn depths(plan: &Plan) -> BTreeMap<&str, usize> {
+/// The containers by how far they are from those that depend on nothing, which come first.
+fn levels(containers: &[Container]) -> Vec<Vec<&Container>> {
     let mut depths = BTreeMap::new();
+    let mut levels: Vec<Vec<&Container>> = Vec::new();
     // The plan is sorted: what a container depends on comes before it.
-    for container in &plan.containers {
+    for container in containers {
         let depth = container
             .depends_on
             .iter()
@@ -258,6 +260,10 @@ fn depths(plan: &Plan) -> BTreeMap<&str, usize> {
             .max()
             .map_or(0, |deepest| deepest + 1);
         depths.insert(container.name.as_str(), depth);
+        if depth == levels.len() {
+            levels.push(Vec::new());
+        }
+        levels[depth].push(container);
     }
-    depths
+    levels
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use super::depths;
+use super::levels;
 use crate::engine::RunningEngine;
 use crate::event::{Events, Smoke};
 use crate::failure::{Because, Fault, Reason};
@@ -27,15 +27,12 @@ pub async fn stop(tested: Tested, plan: &Plan, events: &Events) -> Result<Stoppe
 
 /// The same without the proof, for a run that is being given up.
 pub async fn stop_all(engine: &dyn Engine, plan: &Plan, events: &Events) -> Result<(), Fault> {
-    let depths = depths(plan);
-    let deepest = depths.values().copied().max().unwrap_or(0);
     let mut problems = Vec::new();
-    for depth in (0..=deepest).rev() {
-        let level = plan
-            .containers
-            .iter()
-            .filter(|c| depths[c.name.as_str()] == depth);
-        let stopped = join_all(level.map(|container| stop_one(engine, container, events))).await;
+    for level in levels(&plan.containers).into_iter().rev() {
+        let stops = level
+            .into_iter()
+            .map(|container| stop_one(engine, container, events));
+        let stopped = join_all(stops).await;
         problems.extend(stopped.into_iter().filter_map(Result::err));
     }
     match problems.is_empty() {
