@@ -7,11 +7,21 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
+use reqwest::Url;
 use reqwest::redirect::Policy;
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::private_ca;
 use crate::plan::HttpProbe;
@@ -45,7 +55,7 @@ impl Network for GuestNetwork {
         let addresses = resolve(host, port)
             .await
             .map_err(|error| plain_io(&error))?;
-        connect(&addresses, published).await
+        connect(&addresses, published).await.map(drop)
     }
 
     async fn unix(&self, socket: &Path) -> Result<(), String> {
@@ -53,53 +63,37 @@ impl Network for GuestNetwork {
         connected.map(drop).map_err(|error| plain_io(&error))
     }
 
+    /// Most attempts come before anything listens: then what follows would cost a hundred times as much as connecting.
     async fn http(&self, probe: &HttpProbe) -> Result<HttpAnswer, String> {
-        let client = client(probe).await?;
-        let method = probe
-            .method
-            .parse()
-            .map_err(|_| format!("method {}", probe.method))?;
-        let mut request = client.request(method, &probe.address.url);
-        for (name, value) in &probe.headers {
-            request = request.header(name, value);
+        let url = Url::parse(&probe.address.url).map_err(|error| error.to_string())?;
+        if let Some(socket) = &probe.address.socket {
+            let stream = UnixStream::connect(socket).await;
+            return asked(stream.map_err(|error| plain_io(&error))?, &url, probe).await;
         }
-        let mut response = request.send().await.map_err(|error| innermost(&error))?;
-        let status = response.status().as_u16();
-        let headers = response
-            .headers()
-            .iter()
-            .map(|(name, value)| {
-                (
-                    name.to_string(),
-                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
-                )
-            })
-            .collect();
-        let mut body = Vec::new();
-        while body.len() < MAX_BODY {
-            match response.chunk().await {
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => break,
-                Err(error) => return Err(format!("status {status}, then {}", innermost(&error))),
+        let port = url.port_or_known_default().unwrap_or(80);
+        let addresses = resolve(url.host_str().unwrap_or_default(), port)
+            .await
+            .map_err(|error| plain_io(&error))?;
+        let stream = connect(&addresses, false).await?;
+        match url.scheme() {
+            "https" => {
+                // It may be one that serves one connection after the other.
+                drop(stream);
+                asked_by_tls(url, addresses, probe).await
             }
+            _ => asked(stream, &url, probe).await,
         }
-        body.truncate(MAX_BODY);
-        Ok(HttpAnswer {
-            status,
-            headers,
-            body,
-        })
     }
 }
 
 /// Good when one of them accepts.
-async fn connect(addresses: &[SocketAddr], published: bool) -> Result<(), String> {
+async fn connect(addresses: &[SocketAddr], published: bool) -> Result<TcpStream, String> {
     let mut last = "no address".to_owned();
     for address in addresses {
         match connect_to(address).await {
-            Ok(_) if !published => return Ok(()),
+            Ok(stream) if !published => return Ok(stream),
             Ok(stream) => match still_open(&stream).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(stream),
                 Err(why) => last = why,
             },
             Err(error) => last = plain_io(&error),
@@ -173,37 +167,119 @@ fn in_hosts(hosts: &str, name: &str) -> Vec<IpAddr> {
     entries.collect()
 }
 
-/// A client for one attempt: a connection that was good before says nothing about now.
-async fn client(probe: &HttpProbe) -> Result<reqwest::Client, String> {
-    let url = reqwest::Url::parse(&probe.address.url).map_err(|error| error.to_string())?;
-    let mut client = reqwest::Client::builder();
-    // Most attempts come before anything listens, and all that follows would cost a hundred times as much as this.
-    match &probe.address.socket {
-        Some(socket) => {
-            let connected = UnixStream::connect(socket).await;
-            connected.map_err(|error| plain_io(&error))?;
-            client = client.unix_socket(socket.as_path());
-        }
-        None => {
-            let host = url.host_str().unwrap_or_default();
-            let port = url.port_or_known_default().unwrap_or(80);
-            let addresses = resolve(host, port)
-                .await
-                .map_err(|error| plain_io(&error))?;
-            connect(&addresses, false).await?;
-            client = client.resolve_to_addrs(host, &addresses);
+/// Plain HTTP. One connection for one attempt: that one was good before says nothing about now.
+async fn asked<S>(stream: S, url: &Url, probe: &HttpProbe) -> Result<HttpAnswer, String>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let request = request(url, probe).map_err(|error| error.to_string())?;
+    let shaken = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = shaken.map_err(|error| innermost(&error))?;
+    let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
+    let response = sender.send_request(request).await;
+    let response = response.map_err(|error| innermost(&error))?;
+    let (head, mut rest) = response.into_parts();
+    let mut answer = HttpAnswer::of(head.status, &head.headers);
+    while answer.body.len() < MAX_BODY
+        && let Some(frame) = rest.frame().await
+    {
+        let frame = frame.map_err(|error| answer.broken_off(&error))?;
+        answer.add(frame.data_ref().map_or(&[][..], |data| data));
+    }
+    Ok(answer)
+}
+
+fn request(url: &Url, probe: &HttpProbe) -> hyper::http::Result<Request<Empty<Bytes>>> {
+    let host = url.host_str().unwrap_or_default();
+    let host = match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    };
+    let target = match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    };
+    let mut request = Request::builder()
+        .method(probe.method.as_str())
+        .uri(target)
+        .header(header::HOST, host)
+        .header(header::ACCEPT, "*/*");
+    if !url.username().is_empty() || url.password().is_some() {
+        let decoded = |text| percent_decode_str(text).decode_utf8_lossy();
+        let password = decoded(url.password().unwrap_or_default());
+        let pair = format!("{}:{password}", decoded(url.username()));
+        request = request.header(
+            header::AUTHORIZATION,
+            format!("Basic {}", BASE64_STANDARD.encode(pair)),
+        );
+    }
+    // Those of the plan stand in place of these.
+    if let Some(headers) = request.headers_mut() {
+        for (name, value) in &probe.headers {
+            headers.insert(HeaderName::try_from(name)?, HeaderValue::try_from(value)?);
         }
     }
+    request.body(Empty::new())
+}
+
+/// HTTP over TLS.
+async fn asked_by_tls(
+    url: Url,
+    addresses: Vec<SocketAddr>,
+    probe: &HttpProbe,
+) -> Result<HttpAnswer, String> {
+    let mut client = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(Policy::none())
+        .resolve_to_addrs(url.host_str().unwrap_or_default(), &addresses)
+        // Loading the guest's certificates takes time, and fails where there are none: only for those who need them.
+        .danger_accept_invalid_certs(probe.insecure);
     if let Some(ca) = &probe.ca {
         client = client.tls_backend_preconfigured(private_ca::trusting_only(&ca.certificates)?);
     }
-    // Loading the guest's certificates takes time, and fails where there are none: only for those who need them.
-    let verify = url.scheme() == "https" && !probe.insecure;
-    client = client
-        .no_proxy()
-        .redirect(Policy::none())
-        .danger_accept_invalid_certs(!verify);
-    client.build().map_err(|error| innermost(&error))
+    let client = client.build().map_err(|error| innermost(&error))?;
+    let method = probe
+        .method
+        .parse()
+        .map_err(|_| format!("method {}", probe.method))?;
+    let mut request = client.request(method, url);
+    for (name, value) in &probe.headers {
+        request = request.header(name, value);
+    }
+    let mut response = request.send().await.map_err(|error| innermost(&error))?;
+    let mut answer = HttpAnswer::of(response.status(), response.headers());
+    while answer.body.len() < MAX_BODY
+        && let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| answer.broken_off(&error))?
+    {
+        answer.add(&chunk);
+    }
+    Ok(answer)
+}
+
+impl HttpAnswer {
+    fn of(status: StatusCode, headers: &HeaderMap) -> Self {
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        HttpAnswer {
+            status: status.as_u16(),
+            headers: headers
+                .iter()
+                .map(|(name, value)| (name.to_string(), text(value)))
+                .collect(),
+            body: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, chunk: &[u8]) {
+        let room = MAX_BODY - self.body.len();
+        self.body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    }
+
+    fn broken_off(&self, error: &(dyn Error + 'static)) -> String {
+        format!("status {}, then {}", self.status, innermost(error))
+    }
 }
 
 /// The part of a chain of errors that names the cause: `Connection refused`, not `error sending request`.

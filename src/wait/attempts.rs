@@ -20,7 +20,7 @@ const PAUSE_FRACTION: u32 = 50;
 /// at multiples of this, those of all services together, so that the guest wakes up once for all.
 const EMULATED_STEP: Duration = Duration::from_millis(250);
 /// There readiness is seen within this, until a fiftieth of the time waited is more …
-const EMULATED_LATENESS: Duration = Duration::from_secs(1);
+const EMULATED_LATENESS: Duration = Duration::from_secs(2);
 /// … and sooner at first.
 const EMULATED_FRACTION: u32 = 10;
 /// An exec starts a process in the container; it may take at most a fifth of the time.
