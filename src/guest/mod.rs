@@ -121,6 +121,8 @@ impl fmt::Display for Emulation {
 pub struct Guest {
     pub arch: Arch,
     pub emulation: Emulation,
+    /// To whoever starts the guest: what makes it needlessly slow.
+    advice: Option<String>,
 }
 
 /// The stage: says what the guest is, and why it is thought so.
@@ -138,6 +140,9 @@ pub async fn examined(
     events.line(format!("guest: {}, accelerator {emulation}", guest.arch));
     for evidence in &emulation.evidence {
         events.line(format!("  {evidence}"));
+    }
+    if let Some(advice) = &guest.advice {
+        events.line(advice);
     }
     events.emit(Event::Guest {
         arch: guest.arch.to_string(),
@@ -167,9 +172,15 @@ pub fn examine(
             format!("the bundle is for {}, this guest is {here}", build.arch),
         ));
     }
+    let emulation = settle(build.accel.as_deref(), flag, detect(&identity, build.arch));
+    let advice = match build.arch {
+        Arch::Amd64 if emulation.is_emulated() => x86_64::advice(&identity),
+        _ => None,
+    };
     Ok(Guest {
         arch: build.arch,
-        emulation: settle(build.accel.as_deref(), flag, detect(&identity, build.arch)),
+        emulation,
+        advice,
     })
 }
 

@@ -39,6 +39,8 @@ pub struct Cpuid {
     pub signature: String,
     /// The same of leaf 0x40000100, where KVM moves when it shows Hyper-V's interface first; only asked then.
     pub second_signature: String,
+    /// Leaf 7: which of the fast string instructions it has, in QEMU's words.
+    pub fast_strings: Vec<&'static str>,
 }
 
 /// Implementer and part number of MIDR_EL1 (Arm ARM, D24.2.122).
@@ -90,11 +92,12 @@ impl Machine for ThisMachine {
 
 #[cfg(target_arch = "x86_64")]
 fn cpuid() -> Option<Cpuid> {
-    use std::arch::x86_64::{__cpuid, CpuidResult};
+    use std::arch::x86_64::{__cpuid_count, CpuidResult};
 
     // SAFETY: every x86-64 processor has CPUID, and an unknown leaf yields rubbish, not harm. Newer compilers know.
     #[allow(unused_unsafe)]
-    let leaf = |number| unsafe { __cpuid(number) };
+    let leaf_of = |number, sub| unsafe { __cpuid_count(number, sub) };
+    let leaf = |number| leaf_of(number, 0);
     let signature = |answer: CpuidResult| {
         let bytes = [answer.ebx, answer.ecx, answer.edx]
             .map(u32::to_le_bytes)
@@ -103,18 +106,26 @@ fn cpuid() -> Option<Cpuid> {
             .trim_end_matches('\0')
             .to_string()
     };
-    let hypervisor = leaf(1).ecx & (1 << 31) != 0;
-    if !hypervisor {
-        // Without a hypervisor these leaves repeat the processor's highest ordinary one.
-        return Some(Cpuid::default());
-    }
-    let first = leaf(0x4000_0000);
     let mut cpuid = Cpuid {
-        hypervisor,
-        highest_leaf: first.eax,
-        signature: signature(first),
-        second_signature: String::new(),
+        hypervisor: leaf(1).ecx & (1 << 31) != 0,
+        ..Cpuid::default()
     };
+    if leaf(0).eax >= 7 {
+        let (first, second) = (leaf_of(7, 0), leaf_of(7, 1));
+        let flags = [
+            ("erms", first.ebx, 9),
+            ("fsrm", first.edx, 4),
+            ("fsrs", second.eax, 11),
+        ];
+        let has = |(name, register, bit): (_, u32, u32)| (register & 1 << bit != 0).then_some(name);
+        cpuid.fast_strings = flags.into_iter().filter_map(has).collect();
+    }
+    // Without a hypervisor the leaves from here on repeat the processor's highest ordinary one.
+    if cpuid.hypervisor {
+        let first = leaf(0x4000_0000);
+        cpuid.highest_leaf = first.eax;
+        cpuid.signature = signature(first);
+    }
     if cpuid.signature == "Microsoft Hv" {
         cpuid.second_signature = signature(leaf(0x4000_0100));
     }

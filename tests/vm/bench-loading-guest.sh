@@ -4,7 +4,7 @@
 # the images' ids and names, and the times are in hundredths of a second.
 #   bench-loading-guest.sh ROUNDS
 set -u
-cp /ways/docker /bundle/guestbake /usr/local/bin/
+install -m 755 /ways/docker /bundle/guestbake /usr/local/bin/
 
 shell() {
     gzip -dc /ways/img.tgz | docker load
@@ -47,9 +47,14 @@ measure() {
     docker image rm -f $(docker image ls -q) >/dev/null
 }
 
-until docker version >/dev/null 2>&1; do
+for ((tries = 0; tries < 60; tries++)); do
+    docker version >/tmp/said 2>&1 && break
     sleep 1
 done
+if [ "$tries" -eq 60 ]; then
+    echo "bench-loading: no engine within a minute: $(tail -n 1 /tmp/said)"
+    exit 1
+fi
 for ((round = 0; round < $1; round++)); do
     case $((round % 3)) in
         0) order=(shell engine guestbake) ;;

@@ -21,12 +21,22 @@ qemu_for() {
     fi
 }
 
-# processor_for ACCEL: $processor, after qemu_for, and $why.
+# processor_for ACCEL: $processor, after qemu_for, and $why. GUESTBAKE_CPU is another one.
 processor_for() {
-    if [ "$1" = tcg ] && [ "$machine" = virt ] && [ "$native" = no ]; then
+    if [ -n "${GUESTBAKE_CPU:-}" ]; then
+        processor=$GUESTBAKE_CPU why="as GUESTBAKE_CPU says"
+    elif [ "$1" = tcg ] && [ "$machine" = virt ] && [ "$native" = no ]; then
         # Compilers at run time (V8's) trap on what TCG makes of "max"; with cortex-a72 programs die that use the
         # atomics of Armv8.1 without asking (ClickHouse).
         processor=cortex-a76 why="arm64 emulated on another architecture"
+    elif [ "$1" = tcg ] && [ "$machine" = q35 ]; then
+        processor=max
+        why="all that tcg has here, but for fast strings: with them kernels copy by instructions that it does byte by byte"
+        for flag in erms fsrm fsrs; do
+            if "$qemu" -cpu help | grep -qw "$flag"; then
+                processor+=,-$flag
+            fi
+        done
     else
         processor=max why="all that $1 has here"
     fi
