@@ -309,6 +309,7 @@ fn plain_io(error: &std::io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::HttpAddress;
 
     #[test]
     fn the_hosts_file_is_read_as_hosts_5_says() {
@@ -322,6 +323,41 @@ mod tests {
             ]
         );
         assert!(in_hosts(hosts, "data").is_empty());
+    }
+
+    #[test]
+    fn a_request_says_what_the_address_and_the_plan_say() {
+        let mut probe = HttpProbe {
+            address: HttpAddress {
+                url: "http://me:p%40ss@[::1]:8080/health?deep=1#top".into(),
+                socket: None,
+            },
+            method: "HEAD".into(),
+            headers: vec![("accept".into(), "text/plain".into())],
+            status: vec![],
+            body: None,
+            insecure: false,
+            ca: None,
+        };
+        let url = |probe: &HttpProbe| Url::parse(&probe.address.url).expect("a URL");
+        let asks = request(&url(&probe), &probe).expect("a request");
+        assert_eq!(
+            (asks.method().as_str(), asks.uri().to_string().as_str()),
+            ("HEAD", "/health?deep=1")
+        );
+        let said = |name: &str| asks.headers().get_all(name).iter().collect::<Vec<_>>();
+        assert_eq!(said("host"), ["[::1]:8080"]);
+        assert_eq!(said("accept"), ["text/plain"]);
+        // me:p@ss
+        assert_eq!(said("authorization"), ["Basic bWU6cEBzcw=="]);
+
+        probe.address.url = "http://localhost".into();
+        let asks = request(&url(&probe), &probe).expect("a request");
+        assert_eq!(
+            (asks.uri().to_string().as_str(), &asks.headers()["host"]),
+            ("/", &HeaderValue::from_static("localhost"))
+        );
+        assert!(asks.headers().get("authorization").is_none());
     }
 
     #[tokio::test]
