@@ -19,7 +19,7 @@ use crate::event::{Awaited, Event, Events};
 use crate::failure::{Fault, Reason};
 use crate::plan::{Plan, Service};
 
-/// Between two looks at what has changed in why services are not ready.
+/// Between two looks at what has changed in why services are not ready; an emulated guest's are stretched.
 const NEWS_PAUSE: Duration = Duration::from_secs(1);
 
 /// What is ready answers within this, also where everything is slow.
@@ -226,7 +226,8 @@ impl Group<'_> {
         let mut busy = true;
         let mut heartbeat = interval_at(self.budget.since + self.heartbeat, self.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut news = interval_at(Instant::now() + NEWS_PAUSE, NEWS_PAUSE);
+        let news_pause = NEWS_PAUSE.mul_f64(self.slowness);
+        let mut news = interval_at(Instant::now() + news_pause, news_pause);
         news.set_missed_tick_behavior(MissedTickBehavior::Skip);
         while busy || !pending.is_empty() {
             tokio::select! {
