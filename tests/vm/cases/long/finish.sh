@@ -45,8 +45,13 @@ mv "$dir/finished.toml" "$dir/plain/guestbake.toml"
 rm -f "$dir/plain/SHA256SUMS"
 iso/bundle.sh "$dir/plain" "$dir/finished.iso"
 
+# An image as builds make them: with what they downloaded and removed.
 keep_disk=yes
-iso/seed.sh "$dir/seed.iso"
+{
+    iso/seed.sh --print | sed '/^runcmd:$/q'
+    echo '  - head -c 100M /dev/urandom >/var/tmp/removed && sync && rm /var/tmp/removed'
+    iso/seed.sh --print | sed '1,/^runcmd:$/d'
+} | seed_for built
 boot --bundle "$dir/plain.iso" --seed "$dir/seed.iso"
 ends_in STACK_CLOUD_INIT_DONE
 before=$(compressed)
