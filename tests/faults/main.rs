@@ -201,7 +201,7 @@ faults! {
         });
         an_archive_that_is_none: failed("image_load_failed", 21, "images", &["img.tar"]),
             Provision::new(&archive_plan("none")).file("img.tar", "not an archive at all".repeat(100)).run();
-        a_layer_that_is_not_as_its_digest_says: failed("image_load_failed", 21, "images", &["img.tar", of_either("diffID", "Digest did not match")]),
+        a_layer_that_is_not_as_its_digest_says: failed("image_load_failed", 21, "images", &["img.tar", of_either("diff", "Digest did not match")]),
             causes::with_archive("digest", |image| image.wrong_layer_digest = true);
         a_required_image_that_is_in_no_archive: failed("image_load_failed", 21, "images", &["reasons/missing:latest"]),
             Provision::new(&archive_plan("missing")).file("img.tar", small_image("reasons/other:latest").bytes()).run();

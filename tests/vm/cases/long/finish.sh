@@ -45,11 +45,11 @@ mv "$dir/finished.toml" "$dir/plain/guestbake.toml"
 rm -f "$dir/plain/SHA256SUMS"
 iso/bundle.sh "$dir/plain" "$dir/finished.iso"
 
-# An image as builds make them: with what they downloaded and removed.
+# An image as builds make them: with what they downloaded, and is removed in the end.
 keep_disk=yes
 {
     iso/seed.sh --print | sed '/^runcmd:$/q'
-    echo '  - head -c 100M /dev/urandom >/var/tmp/removed && sync && rm /var/tmp/removed'
+    echo '  - head -c 100M /dev/urandom >/var/tmp/downloaded'
     iso/seed.sh --print | sed '1,/^runcmd:$/d'
 } | seed_for built
 boot --bundle "$dir/plain.iso" --seed "$dir/seed.iso"
@@ -60,6 +60,7 @@ mv "$dir/serial.txt" "$dir/serial.plain.txt"
 # The same image, finished.
 {
     iso/seed.sh --print | sed '/^runcmd:$/q'
+    echo '  - rm /var/tmp/downloaded'
     facts "first life"
     iso/seed.sh --print | sed '1,/^runcmd:$/d' | sed 's#^\( */usr/local/sbin/guestbake-bootstrap\) ||#\1 --from finish ||#'
 } | seed_for finished
