@@ -32,8 +32,8 @@ pub(super) fn advice(identity: &Identity) -> Option<String> {
     let found = &identity.cpuid.as_ref()?.fast_strings;
     (!found.is_empty()).then(|| {
         format!(
-            "note: TCG copies memory byte by byte where the processor has {}; QEMU's `-cpu max,-{}` loads images in two \
-             thirds of the time",
+            "note: TCG copies memory byte by byte where the processor has {}; QEMU's `-cpu max,-{}` loads images in 70 % \
+             of the time",
             found.join(", "),
             found.join(",-")
         )
