@@ -66,16 +66,17 @@ chaos:
 stacks:
 	tests/vm/test.sh postfixadmin mosquitto
 
-# The engine tests on the Docker and Podman of other Debian releases than this machine's.
+# The engine tests on the Docker and Podman of other Debian releases than this machine's; then the demo on a guest's Podman.
 engines:
 	tests/engines.sh
+	tests/vm/test.sh podman podman-rootless
 
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked -- -D warnings
 	$(CARGO) clippy --all-targets --locked -- -D warnings -A clippy::disallowed_methods
 	@if command -v shellcheck >/dev/null; then \
-		set -ex; shellcheck -x -P SCRIPTDIR iso/*.sh tests/*.sh tests/vm/*.sh tests/vm/cases/*.sh tests/vm/cases/long/*.sh tests/vm/cases/stacks/*.sh tests/vm/cases/bench/*.sh tests/vm/images/*.sh; \
+		set -ex; shellcheck -x -P SCRIPTDIR iso/*.sh tests/*.sh tests/vm/*.sh tests/vm/cases/*.sh tests/vm/cases/long/*.sh tests/vm/cases/stacks/*.sh tests/vm/cases/engines/*.sh tests/vm/cases/bench/*.sh tests/vm/images/*.sh; \
 	else \
 		echo "shellcheck is not installed: scripts are not checked"; \
 	fi

@@ -17,6 +17,6 @@ if [ -n "${GUESTBAKE_SKIP_VM:-}" ]; then
     exit 0
 fi
 tests/vm/prerequisites.sh vm arm64
-make static
+make -j2 static
 tests/vm/size.sh
 tests/vm/test.sh

@@ -2,13 +2,13 @@
 # Boots the guest on a fresh overlay (--again: on that of the boot before) and BECOMES QEMU: who starts it in the
 # background ends it by that process id.
 #   boot.sh --seed ISO --serial FILE [--arch amd64|arm64] [--bundle ISO] [--pidfile FILE] [--accel kvm|tcg] [--name NAME]
-#           [--memory MB] [--cpus N] [--again] [--channel FILE] [-- QEMU-OPTION…]
+#           [--memory MB] [--cpus N] [--again] [--channel FILE] [--engine podman] [-- QEMU-OPTION…]
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/qemu.sh"
 out=$(cd "$here/../../target/vm" && pwd)
 
-seed='' bundle='' serial='' pidfile='' accel='' channel='' name=guest memory=3072 cpus=2 again='' arch=amd64
+seed='' bundle='' serial='' pidfile='' accel='' channel='' name=guest memory=3072 cpus=2 again='' arch=amd64 engine=docker
 while [ $# -gt 0 ]; do
     case $1 in
         --)
@@ -28,6 +28,7 @@ while [ $# -gt 0 ]; do
         --accel) accel=$2 ;;
         --name) name=$2 ;;
         --channel) channel=$2 ;;
+        --engine) engine=$2 ;;
         --memory) memory=$2 ;;
         --cpus) cpus=$2 ;;
         *)
@@ -59,9 +60,13 @@ if [ -n "${GUESTBAKE_BASE_IMAGE:-}" ]; then
     overlay qcow2 "$(realpath "$GUESTBAKE_BASE_IMAGE")"
     kernel=(${firmware:+-bios "$firmware"})
 else
-    overlay raw "$out/guest-$arch.ext4"
+    guest=$out/guest-$arch
+    if [ "$engine" = podman ]; then
+        guest=$out/guest-podman-$arch
+    fi
+    overlay raw "$guest.ext4"
     # mitigations=off: nobody attacks this guest, and each costs an emulated one.
-    kernel=(-kernel "$out/guest-$arch.vmlinuz" -initrd "$out/guest-$arch.initrd"
+    kernel=(-kernel "$guest.vmlinuz" -initrd "$guest.initrd"
         -append "root=/dev/vda rw console=$console quiet loglevel=4 mitigations=off panic=-1")
 fi
 case $accel in

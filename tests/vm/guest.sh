@@ -1,16 +1,31 @@
 #!/bin/bash
 # Builds the guest: a Debian 13 with cloud-init and Docker's engine, booted by QEMU with its own kernel.
-#   guest.sh [amd64|arm64]    ->  target/vm/guest-ARCH.ext4, .vmlinuz, .initrd
+#   guest.sh [amd64|arm64]           ->  target/vm/guest-ARCH.ext4, .vmlinuz, .initrd
+#   guest.sh [amd64|arm64] podman    ->  target/vm/guest-podman-ARCH…: with Podman instead, for root and for a user
+#                                        "baker", and with the kernel for any machine, which knows 9p
 # Kept, and built again only when what it is made by has changed. GUESTBAKE_BASE_IMAGE=IMAGE.qcow2 replaces it: nothing
 # is built.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/apt.sh"
 . "$here/debian-root.sh"
-arch=${1:-amd64}
+arch=${1:-amd64} engine=${2:-docker}
 mkdir -p "$here/../../target/vm"
 out=$(cd "$here/../../target/vm" && pwd)
-guest=$out/guest-$arch
+case $engine in
+    docker)
+        guest=$out/guest-$arch
+        packages=("linux-image-cloud-$arch" docker.io)
+        ;;
+    podman)
+        guest=$out/guest-podman-$arch
+        packages=("linux-image-$arch" podman crun netavark aardvark-dns passt uidmap dbus-user-session libpam-systemd)
+        ;;
+    *)
+        echo "guest.sh: unknown engine '$engine' (docker, podman)" >&2
+        exit 64
+        ;;
+esac
 
 if [ -n "${GUESTBAKE_BASE_IMAGE:-}" ]; then
     if [ ! -r "$GUESTBAKE_BASE_IMAGE" ]; then
@@ -22,7 +37,7 @@ if [ -n "${GUESTBAKE_BASE_IMAGE:-}" ]; then
 fi
 stamp=$(cat "$here/guest.sh" "$here/apt.sh" "$here/debian-root.sh" | sha256sum | cut -d' ' -f1)
 if [ -s "$guest.ext4" ] && [ "$(cat "$guest.stamp" 2>/dev/null)" = "$stamp" ]; then
-    echo "kept: guest-$arch.ext4 ($(du -h "$guest.ext4" | cut -f1))"
+    echo "kept: ${guest##*/}.ext4 ($(du -h "$guest.ext4" | cut -f1))"
     exit 0
 fi
 if [ "$(id -u)" -ne 0 ]; then
@@ -47,13 +62,13 @@ for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.
     e2scrub_reap.service systemd-networkd-wait-online.service; do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
+if [ -e "$root/usr/bin/podman" ]; then
+    chroot "$root" useradd --create-home --shell /bin/sh baker
+fi
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*
 INNER
 
-packages=(
-    systemd systemd-sysv dbus udev kmod "linux-image-cloud-$arch" busybox-static
-    cloud-init docker.io iproute2
-)
+packages+=(systemd systemd-sysv dbus udev kmod busybox-static cloud-init iproute2)
 echo "building the guest: Debian $DEBIAN_SUITE for $arch with ${packages[*]}"
 # Its initrd is made below, for any architecture.
 debian_root "$arch" "$root" "$work/log" --dpkgopt='path-exclude=/etc/kernel/postinst.d/initramfs-tools' \
@@ -63,14 +78,23 @@ kernel=$(basename "$root"/lib/modules/*)
 cp "$root/boot/vmlinuz-$kernel" "$work/made.vmlinuz"
 depmod -b "$root" "$kernel"
 
-# The kernel has ext4 and PCI built in; a disk on virtio is all that is missing.
-mkdir -p "$work/initrd/dev" "$work/initrd/root"
+# What the kernel has not built in of what a disk on virtio takes.
+mkdir -p "$work/initrd/dev" "$work/initrd/root" "$work/initrd/modules"
 cp "$root/usr/bin/busybox" "$work/initrd/"
-xz -dc "$root/lib/modules/$kernel/kernel/drivers/block/virtio_blk.ko.xz" >"$work/initrd/virtio_blk.ko"
+number=10
+for module in virtio_pci virtio_blk ext4; do
+    /sbin/modprobe --dirname "$root" --set-version "$kernel" --show-depends "$module"
+done | sed -n 's/^insmod //p' | awk '!seen[$1]++ { print $1 }' | while read -r file; do
+    name=${file##*/}
+    xz -dc "$file" >"$work/initrd/modules/$number-${name%.xz}"
+    number=$((number + 1))
+done
 cat >"$work/initrd/init" <<'INNER'
 #!/busybox sh
 /busybox mount -t devtmpfs dev /dev
-/busybox insmod /virtio_blk.ko
+for module in /modules/*; do
+    /busybox insmod "$module"
+done
 /busybox mount -t ext4 -o noatime /dev/vda /root
 /busybox mount --move /dev /root/dev
 exec /busybox switch_root /root /sbin/init
@@ -85,4 +109,4 @@ rm -f "$guest.stamp"
 for part in vmlinuz initrd ext4 stamp; do
     mv -f "$work/made.$part" "$guest.$part"
 done
-echo "built: guest-$arch.ext4 ($(du -h "$guest.ext4" | cut -f1)), initrd $(du -h "$guest.initrd" | cut -f1)"
+echo "built: ${guest##*/}.ext4 ($(du -h "$guest.ext4" | cut -f1)), initrd $(du -h "$guest.initrd" | cut -f1)"

@@ -15,8 +15,11 @@ case $arch in
         ;;
 esac
 linker=$machine-linux-gnu-gcc
+# Cargo locks a target folder while it builds: with one for each, `make -j2 static` builds both at once.
+target_dir=target/cross
 if [ "$(uname -m)" = "$machine" ]; then
     linker=cc
+    target_dir=target
 elif ! command -v "$linker" >/dev/null; then
     echo "no target/guestbake-$arch: $linker is not installed"
     exit 0
@@ -45,5 +48,5 @@ if [ "$arch" = amd64 ]; then
 fi
 RUSTC="$rustc" RUSTFLAGS="$flags" CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
     CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc \
-    "${CARGO:-cargo}" build --release --locked --no-default-features --target "$target"
-cp -f "target/$target/release/guestbake" "target/guestbake-$arch"
+    "${CARGO:-cargo}" build --release --locked --no-default-features --target "$target" --target-dir "$target_dir"
+cp -f "$target_dir/$target/release/guestbake" "target/guestbake-$arch"

@@ -64,6 +64,9 @@ step "the program" make --no-print-directory "$arch"
 # shellcheck disable=SC2046 # a list of names
 step "container images" "$here/images.sh" "$arch" tools $(sed -n 's/^# images: //p' "${files[@]}")
 step "guest" "$here/guest.sh" "$arch"
+if grep -qx '# guest: podman' "${files[@]}"; then
+    step "guest with Podman" "$here/guest.sh" "$arch" podman
+fi
 accel=$("$here/accel.sh" "$arch")
 export accel
 mkdir -p "$work"
