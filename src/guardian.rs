@@ -41,8 +41,8 @@ const POST_MORTEM_LIMIT: Duration = diagnose::LIMIT.saturating_add(Duration::fro
 /// From a worker's last limit to the marker: it is killed, and what it leaves is looked at and told.
 const LAST_LIMIT: Duration = Duration::from_secs(150);
 
-/// Between two words that the guardian is well; the worker waits nine times as long.
-const WELL_EVERY: Duration = Duration::from_secs(5);
+/// Between two words that the guardian is well; the worker waits more than four times as long.
+const WELL_EVERY: Duration = Duration::from_secs(10);
 /// For a worker that has nothing left to do.
 const RELEASE_LIMIT: Duration = Duration::from_secs(2);
 

@@ -24,8 +24,9 @@ use crate::verdict::{Announcer, Lock, Outlets, Passages, Progress};
 /// Not for people: only the guardian says it.
 pub const WORKER_VERB: &str = "guarded-worker";
 
-/// A guardian that says nothing for so long does not run. Announcing a verdict, it is silent for half of that.
-const GUARDIAN_SILENCE_S: u32 = 45;
+/// A guardian that says nothing while this passes so often does not run. Announcing a verdict, it is silent for half of that.
+const SILENT_PAUSES: u32 = 9;
+const PAUSE: Duration = Duration::from_secs(5);
 /// So many in the time after which systemd takes us for hung.
 const SIGNS_OF_LIFE: u32 = 4;
 
@@ -151,10 +152,10 @@ fn obey(
 }
 
 /// Kills a guardian that has said nothing for too long, stopped by somebody: the control pipe then ends, as if it had
-/// died by itself. Counted in this process's own seconds, so that a machine that was paused is not held against it.
+/// died by itself. Counted in this process's own pauses, so that a machine that was paused is not held against it.
 fn end_a_silent_guardian(guardian: i32, silence: &AtomicU32) {
-    while silence.fetch_add(1, Relaxed) < GUARDIAN_SILENCE_S {
-        thread::sleep(Duration::from_secs(1));
+    while silence.fetch_add(1, Relaxed) < SILENT_PAUSES {
+        thread::sleep(PAUSE);
     }
     // A dead one's id may be somebody else's by now; a parent's is not.
     if let Some(parent) = getppid().filter(|parent| parent.as_raw_nonzero().get() == guardian) {

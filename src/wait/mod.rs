@@ -1,6 +1,7 @@
 //! The wait: started containers become services that answer, all within one budget.
 
 mod attempts;
+mod moments;
 mod probe;
 
 use std::cell::RefCell;
@@ -12,6 +13,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
+use moments::Moments;
 pub use probe::{Answer, Fatal, Prober};
 
 use crate::containers::{Broken, CreatedContainers, Observer};
@@ -212,12 +214,13 @@ impl Group<'_> {
         progress: &[RefCell<Progress>],
         meanwhile: impl Future<Output = Result<(), Fault>>,
     ) -> Result<(), Unready> {
+        let moments = &Moments::of_guest(self.slowness);
         let mut pending: FuturesUnordered<_> = self
             .services
             .iter()
             .zip(progress)
             .map(|(service, progress)| async move {
-                let result = self.one_ready(service, progress).await;
+                let result = self.one_ready(service, progress, moments).await;
                 (service, progress, result)
             })
             .collect();
@@ -226,9 +229,7 @@ impl Group<'_> {
         let mut busy = true;
         let mut heartbeat = interval_at(self.budget.since + self.heartbeat, self.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let news_pause = NEWS_PAUSE.mul_f64(self.slowness);
-        let mut news = interval_at(Instant::now() + news_pause, news_pause);
-        news.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut news = self.next_news();
         while busy || !pending.is_empty() {
             tokio::select! {
                 biased;
@@ -256,7 +257,10 @@ impl Group<'_> {
                         pending: self.pending(progress),
                     });
                 }
-                _ = news.tick() => self.tell_unready(progress, |told, error| told != error),
+                () = moments.until(news) => {
+                    self.tell_unready(progress, |told, error| told != error);
+                    news = self.next_news();
+                }
                 _ = heartbeat.tick() => self.events.line(format!(
                     "still waiting ({} of {}): {}",
                     seconds(self.budget.since.elapsed()),
@@ -266,6 +270,11 @@ impl Group<'_> {
             }
         }
         Ok(())
+    }
+
+    fn next_news(&self) -> Instant {
+        let waited = self.budget.since.elapsed() + NEWS_PAUSE.mul_f64(self.slowness);
+        self.budget.since + attempts::in_step(waited, self.slowness)
     }
 
     fn unready<'p>(
