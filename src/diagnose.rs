@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::future::{join, join_all};
 use tokio::time::timeout;
 
-use crate::containers::{Observer, Rules};
+use crate::containers::{Observer, Rules, times};
 use crate::event::{Event, Events};
 use crate::failure::Fault;
 use crate::host::engine::{ContainerFacts, Engine, Output};
@@ -205,7 +205,7 @@ fn describe(name: &str, facts: &ContainerFacts) -> Vec<String> {
         state += ", killed for memory";
     }
     if facts.restarts > 0 {
-        state += &format!(", restarted {} times", facts.restarts);
+        state += &format!(", restarted {}", times(facts.restarts));
     }
     if !facts.error.is_empty() {
         state += &format!(", error: {}", facts.error);

@@ -364,7 +364,7 @@ async fn a_restart_is_blamed_with_the_code_of_its_death() {
     .await;
     assert_at(waited.took, restart + late);
     let error =
-        "container deps exited with code 7; restarted 1 times, of which the plan tolerates 0";
+        "container deps exited with code 7; restarted once, of which the plan tolerates 0";
     assert_eq!(waited.error(), error);
 }
 
@@ -375,7 +375,7 @@ async fn a_restart_of_which_nobody_tells_is_blamed_without_a_code() {
     })
     .await;
     assert_at(waited.took, Duration::from_secs(1));
-    let error = "container deps exited; restarted 1 times, of which the plan tolerates 0";
+    let error = "container deps exited; restarted once, of which the plan tolerates 0";
     assert_eq!(waited.error(), error);
 }
 

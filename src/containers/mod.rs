@@ -13,7 +13,7 @@ use futures_util::future::{join_all, try_join_all};
 use tokio::time::Instant;
 
 pub use files::{copy_file, copy_tree, place_files};
-pub use observer::{Broken, Observer, Rules};
+pub use observer::{Broken, Observer, Rules, times};
 pub use stop::{Stopped, as_stopped, stop, stop_all, stop_one};
 
 use crate::bundle::Bundle;

@@ -29,6 +29,14 @@ const RECONCILE_EVERY: Duration = Duration::from_secs(30);
 /// By then the engine has told of a death that made something else fail.
 const DEATH_NOTICE: Duration = Duration::from_secs(1);
 
+/// How often, in words.
+pub fn times(count: i64) -> String {
+    match count {
+        1 => "once".to_owned(),
+        count => format!("{count} times"),
+    }
+}
+
 /// What the plan says about a container's end.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rule {
@@ -133,9 +141,10 @@ impl fmt::Display for Broken {
                 }
                 match (restarts, tolerated) {
                     (0, _) => Ok(()),
-                    (times, tolerated) => write!(
+                    (restarts, tolerated) => write!(
                         f,
-                        "; restarted {times} times, of which the plan tolerates {tolerated}"
+                        "; restarted {}, of which the plan tolerates {tolerated}",
+                        times((*restarts).into())
                     ),
                 }
             }
@@ -389,7 +398,8 @@ async fn refresh(
     );
     if after > before {
         events.line(format!(
-            "container {name} was restarted ({after} times so far)"
+            "container {name} was restarted ({} so far)",
+            times(after)
         ));
     }
     if let Some(facts) = &now {
