@@ -83,6 +83,8 @@ impl Port {
             oldest.map(|oldest| state.queue.remove(oldest));
         }
         state.queue.push_back(Message { line, replaceable });
+        // Woken before, the writer would have to wait for it at once.
+        drop(state);
         self.shared.changed.notify_all();
     }
 

@@ -89,7 +89,7 @@ impl View {
     }
 
     pub fn line(&self, text: &str) {
-        self.push(&mut self.shared.lock(), Entry::Line(text.to_owned()));
+        self.push(self.shared.lock(), Entry::Line(text.to_owned()));
     }
 
     /// Takes an event into the picture. Its line, if it has one, is for [`View::line`].
@@ -111,7 +111,7 @@ impl View {
         let mut state = self.shared.lock();
         if std::mem::take(&mut state.live) {
             let board = Box::new(state.board.clone());
-            self.push(&mut state, Entry::Picture(board, at));
+            self.push(state, Entry::Picture(board, at));
         }
     }
 
@@ -127,12 +127,14 @@ impl View {
         }
     }
 
-    fn push(&self, state: &mut State, entry: Entry) {
+    fn push(&self, mut state: MutexGuard<'_, State>, entry: Entry) {
         if state.entries.len() == KEPT {
             state.entries.pop_front();
             state.dropped += 1;
         }
         state.entries.push_back(entry);
+        // Woken before, the writer would have to wait for it at once.
+        drop(state);
         self.shared.changed.notify_all();
     }
 }

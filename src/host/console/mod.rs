@@ -105,6 +105,8 @@ impl Console {
         queue
             .lines
             .push_back(format!("{}{text}\n", self.prefix).into_bytes());
+        // Woken before, the writer would have to wait for it at once.
+        drop(queue);
         self.shared.changed.notify_all();
     }
 
