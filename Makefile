@@ -66,10 +66,10 @@ chaos:
 stacks:
 	tests/vm/test.sh postfixadmin mosquitto
 
-# The engine tests on the Docker and Podman of other Debian releases than this machine's; then the demo on a guest's Podman.
+# The engine tests on the Docker and Podman of other Debian releases than this machine's; then the demo on what a guest may have.
 engines:
 	tests/engines.sh
-	tests/vm/test.sh podman podman-rootless
+	tests/vm/test.sh docker-containerd podman podman-rootless
 
 lint:
 	$(CARGO) fmt --check

@@ -404,11 +404,15 @@ fn wrong_architecture(image: &str, its: &str, why: &str) -> Fault {
     )
 }
 
-/// `45 of 162 MB, 1.2 MB/s, about 97s left`.
+/// `45 of 162 MB, 1.2 MB/s, about 97s left`; `all 162 MB sent, the engine unpacks them, 150s`.
 fn in_words(progress: &Progress, elapsed: Duration) -> String {
     let (done, total) = (progress.consumed(), progress.total());
     if done >= total {
-        return format!("all {} sent, the engine unpacks them", size(total));
+        return format!(
+            "all {} sent, the engine unpacks them, {}",
+            size(total),
+            seconds(elapsed)
+        );
     }
     let rate = done as f64 / elapsed.as_secs_f64().max(0.001);
     let left = match rate {
