@@ -18,7 +18,7 @@ failed=
 for name in "$@"; do
     case $name in
         docker-*) packages=docker.io,iptables ;;
-        podman-*) packages=podman,crun,netavark,aardvark-dns,iptables ;;
+        podman-*) packages=podman,crun,netavark,aardvark-dns,iptables,nftables ;;
         *)
             echo "engines.sh: no engine '$name' (docker-SUITE, docker-SUITE+containerd, podman-SUITE)" >&2
             exit 64

@@ -4,7 +4,9 @@
 # other faults an engine knows nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo test --locked --no-fail-fast --test engine --test probes --test networks --test image_load --test secrets
-cargo test --locked --test faults -- \
+failed=
+cargo test --locked --no-fail-fast --test engine --test probes --test networks --test image_load --test secrets || failed=yes
+cargo test --locked --test faults -- --test-threads=4 \
     a_container a_server a_failed a_fatal a_command a_migration a_missing a_mount a_layer a_truncated \
-    an_archive an_image a_smoke an_engine_that_hangs
+    an_archive an_image a_smoke an_engine_that_hangs || failed=yes
+[ -z "$failed" ]

@@ -5,7 +5,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 tests/vm/prerequisites.sh build engine lint
 make lint
-cargo test --locked
+tests=()
+for file in tests/*.rs; do
+    tests+=(--test "$(basename "$file" .rs)")
+done
+cargo test --locked --lib --bins "${tests[@]}"
+# The table of faults waits for most of its time.
+cargo test --locked --test faults -- --test-threads=4
 # Once more on Podman, where engines differ: what is waited for, what fails and with which words, archives.
 if tests/vm/prerequisites.sh podman; then
     GUESTBAKE_TEST_ENGINE=podman tests/on-engine.sh
