@@ -363,8 +363,7 @@ async fn a_restart_is_blamed_with_the_code_of_its_death() {
     })
     .await;
     assert_at(waited.took, restart + late);
-    let error =
-        "container deps exited with code 7; restarted once, of which the plan tolerates 0";
+    let error = "container deps exited with code 7; restarted once, of which the plan tolerates 0";
     assert_eq!(waited.error(), error);
 }
 
