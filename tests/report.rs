@@ -420,6 +420,25 @@ fn whole() -> Value {
     told.stage(Stage::Stop, 2.2).done()
 }
 
+/// Events are heard late where everything is slow, and not all by the same time.
+#[test]
+fn a_stage_begins_after_the_one_before_it_however_late_it_was_heard_of() {
+    let mut told = Told::new();
+    let (smoke, stop) = (Stage::Smoke, Stage::Stop);
+    told.at(10.062).event(Event::StageStarted { stage: smoke });
+    told.at(10.065).event(Event::StageDone {
+        stage: smoke,
+        seconds: 0.003,
+    });
+    told.at(10.070).event(Event::StageStarted { stage: stop });
+    told.at(16.070).event(Event::StageDone {
+        stage: stop,
+        seconds: 6.024,
+    });
+    let started = told.report.stages.iter().map(|stage| stage.started_s);
+    assert_eq!(started.collect::<Vec<_>>(), [10.062, 10.065]);
+}
+
 #[test]
 fn a_whole_run_is_listed_by_time() {
     let (table, svg) = shown("whole", &whole());

@@ -185,15 +185,17 @@ impl Report {
     }
 
     fn end_stage(&mut self, stage: Stage, seconds: f64, state: State) {
-        let mut stages = self.stages.iter_mut().rev();
-        if let Some(last) = stages.find(|last| last.stage == stage) {
-            // When it began was heard late, perhaps; it ended now.
-            last.started_s = last
-                .started_s
-                .min(rounded((self.elapsed_s - seconds).max(0.0)));
-            last.seconds = rounded(seconds);
-            last.state = state;
-        }
+        let Some(at) = self.stages.iter().rposition(|one| one.stage == stage) else {
+            return;
+        };
+        let (before, from_here) = self.stages.split_at_mut(at);
+        let before = before.last().map_or(0.0, |one| one.started_s + one.seconds);
+        let ended = &mut from_here[0];
+        // When it began was heard late, perhaps; it ended now. But not before the one before it had.
+        let began = rounded((self.elapsed_s - seconds).max(before));
+        ended.started_s = ended.started_s.min(began);
+        ended.seconds = rounded(seconds);
+        ended.state = state;
     }
 
     /// What is going on takes as long as it has taken until now.
