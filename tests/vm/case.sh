@@ -175,20 +175,27 @@ seed_of() {
     make_iso cidata "$dir/seed.iso" "$dir/seed"
 }
 
+# prepared: user-data of the usual way in, after the script on standard input.
+prepared() {
+    iso/seed.sh --print | sed '/^runcmd:$/q'
+    echo '  - |'
+    sed 's/^/    /'
+    iso/seed.sh --print | sed '1,/^runcmd:$/d'
+}
+
 # disturbed: user-data of the usual way in, with the script on standard input beside it, once the program's worker is
 # there as $worker.
 disturbed() {
-    iso/seed.sh --print | sed '/^runcmd:$/q'
-    cat <<'END'
-  - |
-    (
-      find_worker() { grep -lsz '^guarded-worker$' /proc/[0-9]*/cmdline | head -n 1 | cut -d/ -f3; }
-      until worker=$(find_worker) && [ -n "$worker" ]; do sleep 1; done
-      sleep 3
+    {
+        cat <<'END'
+(
+  find_worker() { grep -lsz '^guarded-worker$' /proc/[0-9]*/cmdline | head -n 1 | cut -d/ -f3; }
+  until worker=$(find_worker) && [ -n "$worker" ]; do sleep 1; done
+  sleep 3
 END
-    sed 's/^/      /'
-    printf '    ) >/dev/null 2>&1 &\n'
-    iso/seed.sh --print | sed '1,/^runcmd:$/d'
+        sed 's/^/  /'
+        printf ') >/dev/null 2>&1 &\n'
+    } | prepared
 }
 
 # with_options OPTION…: $dir/user-data has the program called with these.

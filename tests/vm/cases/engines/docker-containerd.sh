@@ -4,16 +4,11 @@
 . tests/vm/case.sh
 
 "$vm/demo-bundle.sh" "$arch" "$dir/bundle.iso"
-{
-    iso/seed.sh --print | sed '/^runcmd:$/q'
-    cat <<'END_OF_SCRIPT'
-  - |
-    mkdir -p /etc/docker
-    echo '{"features": {"containerd-snapshotter": true}}' >/etc/docker/daemon.json
-    systemctl restart docker
-END_OF_SCRIPT
-    iso/seed.sh --print | sed '1,/^runcmd:$/d'
-} >"$dir/user-data"
+prepared >"$dir/user-data" <<'END'
+mkdir -p /etc/docker
+echo '{"features": {"containerd-snapshotter": true}}' >/etc/docker/daemon.json
+systemctl restart docker
+END
 seed_of "$dir/user-data"
 boot --bundle "$dir/bundle.iso" --seed "$dir/seed.iso"
 ends_in STACK_CLOUD_INIT_DONE

@@ -5,17 +5,12 @@
 . tests/vm/case.sh
 
 "$vm/demo-bundle.sh" "$arch" "$dir/bundle.iso"
-{
-    iso/seed.sh --print | sed '/^runcmd:$/q'
-    cat <<'END_OF_SCRIPT'
-  - |
-    loginctl enable-linger baker
-    id=$(id -u baker)
-    until [ -S "/run/user/$id/bus" ]; do sleep 1; done
-    systemctl --machine=baker@ --user enable --now podman.socket
-END_OF_SCRIPT
-    iso/seed.sh --print | sed '1,/^runcmd:$/d'
-} >"$dir/user-data"
+prepared >"$dir/user-data" <<'END'
+loginctl enable-linger baker
+id=$(id -u baker)
+until [ -S "/run/user/$id/bus" ]; do sleep 1; done
+systemctl --machine=baker@ --user enable --now podman.socket
+END
 with_options --docker-host "unix:///run/user/1000/podman/podman.sock"
 seed_of "$dir/user-data"
 boot --engine podman --bundle "$dir/bundle.iso" --seed "$dir/seed.iso"

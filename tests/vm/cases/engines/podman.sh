@@ -5,11 +5,7 @@
 . tests/vm/case.sh
 
 "$vm/demo-bundle.sh" "$arch" "$dir/bundle.iso"
-{
-    iso/seed.sh --print | sed '/^runcmd:$/q'
-    echo '  - systemctl enable --now podman.socket'
-    iso/seed.sh --print | sed '1,/^runcmd:$/d'
-} >"$dir/user-data"
+echo 'systemctl enable --now podman.socket' | prepared >"$dir/user-data"
 seed_of "$dir/user-data"
 mkdir "$dir/shared"
 boot --engine podman --bundle "$dir/bundle.iso" --seed "$dir/seed.iso" -- \
