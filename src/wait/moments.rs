@@ -36,13 +36,12 @@ impl Moments {
     }
 
     pub async fn until(&self, moment: Instant) {
-        let shared = match &self.timer {
-            Some(timer) => timer.until(moment).await,
-            None => Err(io::ErrorKind::Unsupported.into()),
-        };
-        if shared.is_err() {
-            sleep_until(moment).await;
+        if let Some(timer) = &self.timer
+            && timer.until(moment).await.is_ok()
+        {
+            return;
         }
+        sleep_until(moment).await;
     }
 }
 
