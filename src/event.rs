@@ -1,6 +1,7 @@
 //! What a run says while it goes on. The pipeline only emits events; consoles, logs, the report and the verdict are made
 //! from them by whoever listens, in another process or in the same.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -74,10 +75,6 @@ pub enum Event {
         /// How much of the budget is spent already.
         waited_s: f64,
     },
-    /// The first attempt of a service begins.
-    Probed {
-        name: String,
-    },
     /// Why a service is not ready, when that has changed; about once a second for each at most, and once more when the
     /// wait is given up.
     NotReady {
@@ -114,6 +111,22 @@ pub enum Event {
         text: String,
     },
     Outcome(Outcome),
+}
+
+impl Event {
+    /// What of it people read, on consoles, in logs, on a terminal.
+    pub fn text(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Event::Line { text } | Event::Diagnostics { text } => Some(text.into()),
+            Event::StageDone { stage, seconds } => {
+                Some(format!("stage {stage} done ({seconds:.1}s)").into())
+            }
+            Event::Service { name, ready_s, .. } => {
+                Some(format!("{name} ready ({ready_s:.1}s)").into())
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A service that is waited for.

@@ -4,21 +4,24 @@
 //! them. So a worker that is killed, hangs or crashes still ends in a marker. The control pipe goes the other way; when the
 //! worker finds it closed, the guardian is dead and the worker speaks for itself.
 
+mod hearing;
+
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rustix::io::ioctl_fionbio;
 use serde::{Deserialize, Serialize};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGKILL, SIGTERM, SIGUSR1};
-use signal_hook::iterator::Signals;
+use signal_hook::consts::{SIGKILL, SIGUSR1};
 use signal_hook::low_level::signal_name;
+
+use hearing::{Hearing, News};
 
 use crate::diagnose;
 use crate::event::{Event, Outcome};
@@ -72,14 +75,6 @@ pub enum Control {
     Announced,
 }
 
-enum News {
-    Event(Event),
-    /// A line of the worker's that is no event: a crash of the C library's, say.
-    Stray(String),
-    WorkerGone,
-    Signal(i32),
-}
-
 /// Runs the pipeline in a worker and ends in exactly one marker.
 pub fn run(mut run: Run, view: View) -> ExitCode {
     let state = run.outlets.state.clone();
@@ -121,16 +116,14 @@ pub fn run(mut run: Run, view: View) -> ExitCode {
 struct Worker {
     child: Child,
     control: ChildStdin,
-    news: Receiver<News>,
+    hearing: Hearing,
     killed_by_us: Option<String>,
 }
 
 impl Worker {
     #[expect(clippy::disallowed_methods, reason = "the guardian owns it")]
     fn start(run: &Run, lock: Option<&Lock>) -> anyhow::Result<Self> {
-        let (sender, news) = mpsc::channel();
-        let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).context("signals")?;
-        forward_signals(signals, sender.clone());
+        let mut hearing = Hearing::of_signals().context("signals")?;
         // Held by the worker as well: whoever finds it free knows that nobody is left to speak.
         lock.map(|lock| lock.share(true))
             .transpose()
@@ -153,28 +146,13 @@ impl Worker {
         writeln!(control, "{}", serde_json::to_string(run)?)?;
         // From now on a worker that is stopped must not stop its guardian.
         ioctl_fionbio(&control, true).context("the control pipe")?;
-        let strays = sender.clone();
-        thread::spawn(move || {
-            for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
-                let _ = strays.send(News::Stray(String::from_utf8_lossy(&line).into_owned()));
-            }
-        });
-        thread::spawn(move || {
-            for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
-                let news = match serde_json::from_slice(&line) {
-                    Ok(event) => News::Event(event),
-                    Err(_) => News::Stray(String::from_utf8_lossy(&line).into_owned()),
-                };
-                if sender.send(news).is_err() {
-                    return;
-                }
-            }
-            let _ = sender.send(News::WorkerGone);
-        });
+        hearing
+            .of_worker(stdout, stderr)
+            .context("the worker's pipes")?;
         Ok(Worker {
             child,
             control,
-            news,
+            hearing,
             killed_by_us: None,
         })
     }
@@ -192,27 +170,23 @@ impl Worker {
                 self.tell(&Control::Well);
                 next_word = Instant::now() + WELL_EVERY;
             }
-            let until = end.min(next_word);
-            match self
-                .news
-                .recv_timeout(until.saturating_duration_since(Instant::now()))
-            {
-                Ok(News::Event(Event::Outcome(outcome))) => return outcome,
-                Ok(News::Event(event)) => {
+            match self.hearing.next(end.min(next_word)) {
+                Some(News::Event(Event::Outcome(outcome))) => return outcome,
+                Some(News::Event(event)) => {
                     if let (Event::Plan { run_timeout_s, .. }, false) = (&event, interrupted) {
                         end = began + Duration::from_secs_f64(*run_timeout_s) + WORKER_GRACE;
                         announcer.ends_by(end + LAST_LIMIT);
                     }
                     announcer.take(event);
                 }
-                Ok(News::Stray(text)) => {
+                Some(News::Stray(text)) => {
                     announcer.take(Event::Line {
                         text: format!("worker: {text}"),
                     });
                     last_stray = Some(text);
                 }
-                Ok(News::Signal(SIGUSR1)) => self.tell(&Control::Diagnose),
-                Ok(News::Signal(signal)) => {
+                Some(News::Signal(SIGUSR1)) => self.tell(&Control::Diagnose),
+                Some(News::Signal(signal)) => {
                     let name = signal_name(signal).unwrap_or("a signal");
                     if interrupted {
                         self.kill(format!("{name} came a second time"));
@@ -223,15 +197,15 @@ impl Worker {
                     announcer.ends_by(end + LAST_LIMIT);
                     self.tell(&Control::Interrupt(format!("{name} was received")));
                 }
-                Err(RecvTimeoutError::Timeout) if Instant::now() < end => {}
-                Err(RecvTimeoutError::Timeout) => {
+                None if Instant::now() < end => {}
+                None => {
                     end = Instant::now() + WORKER_GRACE;
                     self.kill(format!(
                         "the worker did not end by itself after {}s",
                         began.elapsed().as_secs()
                     ));
                 }
-                Ok(News::WorkerGone) | Err(RecvTimeoutError::Disconnected) => break,
+                Some(News::WorkerGone) => break,
             }
         }
         let status = self.child.wait();
@@ -270,14 +244,6 @@ impl Worker {
         self.killed_by_us.get_or_insert(why);
         let _ = self.child.kill();
     }
-}
-
-fn forward_signals(mut signals: Signals, sender: Sender<News>) {
-    thread::spawn(move || {
-        for signal in signals.forever() {
-            let _ = sender.send(News::Signal(signal));
-        }
-    });
 }
 
 fn epitaph(

@@ -320,13 +320,7 @@ impl Told {
             services: services.collect(),
             budget_s: 1500.0,
             waited_s: 0.0,
-        });
-        for name in names {
-            self.event(Event::Probed {
-                name: (*name).into(),
-            });
-        }
-        self
+        })
     }
 
     fn ready(&mut self, name: &str, since: f64, ready_s: f64, attempts: u32) -> &mut Self {

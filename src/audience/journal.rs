@@ -9,34 +9,28 @@ pub struct Fields {
     journal: Journal,
     /// What is printed comes into the journal by itself; only what has a rank is said here.
     prints: bool,
-    /// The service that the next line is about.
-    service: Option<String>,
+}
+
+#[derive(Default)]
+struct About<'a> {
+    stage: Option<String>,
+    service: Option<&'a str>,
+    reason: Option<String>,
 }
 
 impl Fields {
     pub fn new(journal: Journal, prints: bool) -> Self {
-        Fields {
-            journal,
-            prints,
-            service: None,
-        }
+        Fields { journal, prints }
     }
 
-    fn say(
-        &mut self,
-        priority: Priority,
-        text: &str,
-        stage: Option<String>,
-        reason: Option<String>,
-    ) {
-        let service = self.service.take();
+    fn say(&self, priority: Priority, text: &str, about: &About<'_>) {
         if self.prints && priority > Priority::Error {
             return;
         }
         let fields = [
-            ("GUESTBAKE_STAGE", stage.as_deref()),
-            ("GUESTBAKE_SERVICE", service.as_deref()),
-            ("GUESTBAKE_REASON", reason.as_deref()),
+            ("GUESTBAKE_STAGE", about.stage.as_deref()),
+            ("GUESTBAKE_SERVICE", about.service),
+            ("GUESTBAKE_REASON", about.reason.as_deref()),
         ];
         self.journal.send(priority, text, &fields);
     }
@@ -44,29 +38,33 @@ impl Fields {
 
 impl Listener for Fields {
     fn event(&mut self, event: &Event, report: &Report) {
-        let stage = report.stage.map(|stage| stage.to_string());
+        let mut about = About {
+            stage: report.stage.map(|stage| stage.to_string()),
+            ..About::default()
+        };
         match event {
-            Event::Line { text } => self.say(Priority::Info, text, stage, None),
-            Event::Detail { text } => self.say(Priority::Debug, text, stage, None),
-            Event::Diagnostics { text } => self.say(Priority::Notice, text, stage, None),
-            // Its line comes next.
-            Event::Service { name, .. } => self.service = Some(name.clone()),
+            Event::Detail { text } => self.say(Priority::Debug, text, &about),
+            Event::Diagnostics { text } => self.say(Priority::Notice, text, &about),
             Event::NotReady { name, error, .. } => {
-                self.service = Some(name.clone());
+                about.service = Some(name);
                 let text = format!("{name} is not ready: {error}");
-                self.say(Priority::Debug, &text, stage, None);
-            }
-            Event::StageDone { stage, seconds } => {
-                let text = format!("stage {stage} done ({seconds:.1}s)");
-                self.say(Priority::Info, &text, Some(stage.to_string()), None);
+                self.say(Priority::Debug, &text, &about);
             }
             Event::Outcome(outcome) if outcome.verdict == Verdict::Failed => {
-                let reason = outcome.reason.map(|reason| reason.to_string());
-                let stage = outcome.stage.map(|stage| stage.to_string()).or(stage);
-                self.say(Priority::Error, &status(report), stage, reason);
+                about.reason = outcome.reason.map(|reason| reason.to_string());
+                let stage = outcome.stage.map(|stage| stage.to_string());
+                about.stage = stage.or(about.stage);
+                self.say(Priority::Error, &status(report), &about);
             }
-            Event::Outcome(_) => self.say(Priority::Notice, &status(report), None, None),
-            _ => {}
+            Event::Outcome(_) => self.say(Priority::Notice, &status(report), &About::default()),
+            event => {
+                if let Event::Service { name, .. } = event {
+                    about.service = Some(name);
+                }
+                if let Some(text) = event.text() {
+                    self.say(Priority::Info, &text, &about);
+                }
+            }
         }
     }
 }

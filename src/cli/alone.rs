@@ -202,11 +202,11 @@ where
     let watched = view.clone();
     let events = Events::new(move |event| {
         watched.note(&event);
-        match event {
-            Event::Line { text } | Event::Detail { text } | Event::Diagnostics { text } => {
-                watched.line(&text);
-            }
-            _ => {}
+        match &event {
+            Event::Detail { text } => watched.line(text),
+            // There are few, and the picture has them.
+            Event::StageDone { .. } => {}
+            event => event.text().iter().for_each(|text| watched.line(text)),
         }
     });
     let result = block_on(work(&events));

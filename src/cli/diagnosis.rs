@@ -1,5 +1,6 @@
 //! `diagnose`: the dump on standard output, or in an archive with everything else that tells what happened.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -32,10 +33,7 @@ const LOG_LIMIT: Duration = Duration::from_secs(60);
 pub fn diagnose(args: DiagnoseArgs) -> ExitCode {
     let request = args.stage.into_request();
     let Some(output) = &args.output else {
-        let events = Events::new(|event| match event {
-            Event::Line { text } | Event::Diagnostics { text } => say(&text),
-            _ => {}
-        });
+        let events = Events::new(|event| text_of(&event).iter().for_each(|text| say(text)));
         let host = Host::of_this_guest(request.docker_host.as_deref());
         let result = block_on(async {
             let found = Found::look(&request, &host, &events).await;
@@ -63,6 +61,13 @@ pub fn diagnose(args: DiagnoseArgs) -> ExitCode {
     result
 }
 
+/// Which stages it takes to look is of no interest.
+fn text_of(event: &Event) -> Option<Cow<'_, str>> {
+    event
+        .text()
+        .filter(|_| !matches!(event, Event::StageDone { .. }))
+}
+
 /// Without an engine or a plan there is still the machine.
 async fn dump(found: &Result<Found, Fault>, host: &Host, events: &Events) {
     match found {
@@ -88,7 +93,7 @@ fn collected(request: &Request, log: &Path, report: &Path) -> (Files, ExitCode) 
     let lines = Arc::new(Mutex::new(String::new()));
     let heard = lines.clone();
     let events = Events::new(move |event| {
-        if let Event::Line { text } | Event::Diagnostics { text } = event
+        if let Some(text) = text_of(&event)
             && let Ok(mut lines) = heard.lock()
         {
             *lines += &text;

@@ -98,6 +98,9 @@ impl Follower {
             }
             (What::Event(event), Some(view)) => {
                 view.note_at(&event, since_began);
+                if let Some(text) = event.text() {
+                    view.line(&text);
+                }
                 if let Event::Outcome(outcome) = event {
                     self.code = outcome.exit_code();
                     view.conclude_at(since_began);

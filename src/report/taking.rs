@@ -64,10 +64,6 @@ impl Report {
                 budget_s,
                 waited_s,
             } => self.begin_wait(services, budget_s, waited_s),
-            Event::Probed { name } => {
-                let now = self.elapsed_s;
-                self.service(&name).probed_s = Some(now);
-            }
             Event::NotReady {
                 name,
                 error,
@@ -129,10 +125,10 @@ impl Report {
     }
 
     fn begin_wait(&mut self, services: Vec<Awaited>, budget_s: f64, waited_s: f64) {
-        let stage = self.stage;
+        let (stage, now) = (self.stage, self.elapsed_s);
         self.waits.push(Wait {
             stage,
-            started_s: rounded((self.elapsed_s - waited_s).max(0.0)),
+            started_s: rounded((now - waited_s).max(0.0)),
             budget_s,
         });
         self.services
@@ -140,7 +136,7 @@ impl Report {
                 name: service.name,
                 container: service.container,
                 stage,
-                probed_s: None,
+                probed_s: Some(now),
                 ready_s: None,
                 attempts: 0,
                 last_error: None,

@@ -206,28 +206,32 @@ impl Announcer {
         self.audience.event(&event, &self.progress.report);
         self.view.note(&event);
         self.trail.event(&event);
+        if let Some(text) = event.text() {
+            self.show(&text);
+        }
         match &event {
-            Event::Line { text } | Event::Diagnostics { text } => self.everywhere(text),
             Event::Detail { text } => {
                 self.log.iter().for_each(|log| log.console.line(text));
                 self.audience.line(text);
             }
+            // The one before it has just ended, and after the last one comes the outcome.
             Event::StageStarted { .. } => self.save(None),
-            Event::StageDone { stage, seconds } => {
-                self.everywhere(&format!("stage {stage} done ({seconds:.1}s)"));
-                self.save(None);
-            }
             _ => {}
         }
     }
 
+    /// A line that no event has.
     fn everywhere(&mut self, text: &str) {
+        self.show(text);
+        self.trail.line(text);
+    }
+
+    fn show(&self, text: &str) {
         self.outlets()
             .filter(|outlet| !outlet.has_last_lines)
             .for_each(|outlet| outlet.console.line(text));
         self.audience.line(text);
         self.view.line(text);
-        self.trail.line(text);
     }
 
     fn outlets(&self) -> impl Iterator<Item = &Outlet> {

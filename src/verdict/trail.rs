@@ -24,7 +24,11 @@ pub struct Step {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
-    Began { title: String, stages: Vec<Stage> },
+    Began {
+        title: String,
+        stages: Vec<Stage>,
+    },
+    /// One that no event has.
     Line(String),
     Event(Event),
 }
@@ -62,8 +66,6 @@ impl Trail {
 
     pub fn event(&mut self, event: &Event) {
         match event {
-            // They come as lines.
-            Event::Line { .. } | Event::Diagnostics { .. } => {}
             Event::Detail { .. } if self.bytes > MOST_BYTES => {}
             event => self.put(What::Event(event.clone())),
         }

@@ -47,6 +47,8 @@ struct State {
     live: bool,
     /// The thread has taken entries and has not yet written them.
     writing: bool,
+    /// Somebody wants to know when it has.
+    awaited: bool,
 }
 
 /// What stays on the terminal.
@@ -65,6 +67,7 @@ impl View {
                 board,
                 live: manner != Manner::Plain,
                 writing: false,
+                awaited: false,
             }),
             changed: Condvar::new(),
         });
@@ -118,6 +121,7 @@ impl View {
     /// Waits until everything is written, at most until `end`.
     pub fn flush(&self, end: Instant) {
         let mut state = self.shared.lock();
+        state.awaited = true;
         while state.writing || !state.entries.is_empty() {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -185,7 +189,9 @@ impl Shared {
             screen.write();
             state = self.lock();
             state.writing = false;
-            self.changed.notify_all();
+            if state.awaited {
+                self.changed.notify_all();
+            }
         }
     }
 }

@@ -8,7 +8,6 @@ use tokio::time::{Instant, timeout};
 use super::moments::Moments;
 use super::probe::{Answer, Fatal};
 use super::{Group, Progress};
-use crate::event::Event;
 use crate::plan::{Probe, Service, Stable};
 
 /// The first attempts come this fast.
@@ -109,9 +108,6 @@ impl Group<'_> {
         moments: &Moments,
     ) -> Result<(), Fatal> {
         progress.borrow_mut().last_error = "not probed yet".to_owned();
-        self.events.emit(Event::Probed {
-            name: service.name.clone(),
-        });
         let mut good = Good::default();
         loop {
             let began = Instant::now();

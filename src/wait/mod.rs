@@ -249,7 +249,6 @@ impl Group<'_> {
                         ready_s: waited.as_secs_f64(),
                         attempts: progress.borrow().attempts,
                     });
-                    self.events.line(format!("{} ready ({:.1}s)", service.name, waited.as_secs_f64()));
                 }
                 () = sleep_until(self.budget.end()) => {
                     return Err(Unready::TimedOut {

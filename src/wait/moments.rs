@@ -70,8 +70,11 @@ impl Timer {
                 self.set_to.set(Some(moment));
             }
             let mut gone_off = self.file.readable().await?;
-            // The first who sees it takes what there is to be read.
-            let _ = rustix::io::read(&self.file, &mut [0; 8]);
+            // The first who sees it takes what there is to be read, and nobody after him tries.
+            if self.set_to.get().is_some_and(|at| at <= Instant::now()) {
+                self.set_to.set(None);
+                let _ = rustix::io::read(&self.file, &mut [0; 8]);
+            }
             gone_off.clear_ready();
         }
     }

@@ -36,6 +36,8 @@ struct Queue {
     writing: bool,
     last_words: Option<LastWords>,
     ended: bool,
+    /// Somebody wants to know when it is.
+    awaited: bool,
 }
 
 /// What must come out even if nothing else does, and until when.
@@ -145,6 +147,7 @@ impl Console {
 
     fn wait_for(&self, end: Instant, is_so: impl Fn(&Queue) -> bool) -> bool {
         let mut queue = self.shared.lock();
+        queue.awaited = true;
         while !is_so(&queue) {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {

@@ -127,7 +127,9 @@ impl Writer {
     fn next(&self) -> Next {
         let mut queue = self.shared.lock();
         queue.writing = false;
-        self.shared.changed.notify_all();
+        if queue.awaited {
+            self.shared.changed.notify_all();
+        }
         loop {
             let out_of_time = |words: &LastWords| Instant::now() >= words.lines_until;
             if queue.last_words.as_ref().is_some_and(out_of_time) {
