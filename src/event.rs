@@ -13,6 +13,9 @@ use crate::plan::PowerOff;
 
 /// Bytes of a line that are shown.
 const LONGEST_LINE: usize = 16 * 1024;
+/// Of why something failed. It is said several times, on every console, and has to fit into what carries it: a journal's
+/// message, systemd's status, a [passage](crate::verdict::Passages).
+pub const LONGEST_MESSAGE: usize = 2 * 1024;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -234,20 +237,18 @@ impl Events {
     /// One event a line, so that no listener has to think about line ends.
     fn each_line(&self, text: &str, event: impl Fn(String) -> Event) {
         for line in text.lines() {
-            let mut text = self.masker.mask(line);
             // Only after masking: a secret cut in two would not be recognised.
-            text.truncate(text.floor_char_boundary(LONGEST_LINE));
-            (self.sink)(event(text));
+            (self.sink)(event(cut(self.masker.mask(line), LONGEST_LINE)));
         }
     }
 
     pub fn emit(&self, mut event: Event) {
-        let mask = |text: &mut String| *text = self.masker.mask(text);
+        let mask = |text: &mut String| *text = cut(self.masker.mask(text), LONGEST_MESSAGE);
         match &mut event {
-            Event::Line { text }
-            | Event::Detail { text }
-            | Event::Diagnostics { text }
-            | Event::NotReady { error: text, .. }
+            Event::Line { text } | Event::Detail { text } | Event::Diagnostics { text } => {
+                *text = cut(self.masker.mask(text), LONGEST_LINE);
+            }
+            Event::NotReady { error: text, .. }
             | Event::Cause { message: text, .. }
             | Event::Outcome(Outcome {
                 message: Some(text),
@@ -259,6 +260,15 @@ impl Events {
         }
         (self.sink)(event);
     }
+}
+
+/// A text's beginning, if it is longer than that.
+pub fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+        text.push('…');
+    }
+    text
 }
 
 #[cfg(test)]

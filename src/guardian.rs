@@ -24,7 +24,7 @@ use signal_hook::low_level::signal_name;
 use hearing::{Hearing, News};
 
 use crate::diagnose;
-use crate::event::{Event, Outcome};
+use crate::event::{Event, LONGEST_MESSAGE, Outcome, cut};
 use crate::failure::{ExitCode, Reason};
 use crate::host::power::ThisMachine;
 use crate::host::{kernel_log, oom};
@@ -48,6 +48,9 @@ const LAST_LIMIT: Duration = Duration::from_secs(150);
 const WELL_EVERY: Duration = Duration::from_secs(10);
 /// For a worker that has nothing left to do.
 const RELEASE_LIMIT: Duration = Duration::from_secs(2);
+/// For a process that was killed. One of whose threads hangs in the kernel, at a disk that does not answer, stays.
+const DEATH_LIMIT: Duration = Duration::from_secs(5);
+const REAP_PAUSE: Duration = Duration::from_millis(5);
 
 /// Everything `run` needs; the worker gets it as the first line on its control pipe.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -165,10 +168,16 @@ impl Worker {
         let mut interrupted = false;
         let mut last_stray = None;
         let mut next_word = began;
+        // It is killed: nothing but its end can come.
+        let mut dying = false;
         loop {
             if Instant::now() >= next_word {
                 self.tell(&Control::Well);
                 next_word = Instant::now() + WELL_EVERY;
+                if !dying && is_killed(self.child.id()) {
+                    dying = true;
+                    end = Instant::now() + DEATH_LIMIT;
+                }
             }
             match self.hearing.next(end.min(next_word)) {
                 Some(News::Event(Event::Outcome(outcome))) => return outcome,
@@ -188,8 +197,13 @@ impl Worker {
                 Some(News::Signal(SIGUSR1)) => self.tell(&Control::Diagnose),
                 Some(News::Signal(signal)) => {
                     let name = signal_name(signal).unwrap_or("a signal");
+                    if dying {
+                        continue;
+                    }
                     if interrupted {
                         self.kill(format!("{name} came a second time"));
+                        dying = true;
+                        end = Instant::now() + DEATH_LIMIT;
                         continue;
                     }
                     interrupted = true;
@@ -198,17 +212,19 @@ impl Worker {
                     self.tell(&Control::Interrupt(format!("{name} was received")));
                 }
                 None if Instant::now() < end => {}
+                Some(News::WorkerGone) => break,
+                None if dying => break,
                 None => {
-                    end = Instant::now() + WORKER_GRACE;
                     self.kill(format!(
                         "the worker did not end by itself after {}s",
                         began.elapsed().as_secs()
                     ));
+                    dying = true;
+                    end = Instant::now() + DEATH_LIMIT;
                 }
-                Some(News::WorkerGone) => break,
             }
         }
-        let status = self.child.wait();
+        let status = ended(&mut self.child, DEATH_LIMIT);
         let stage = announcer.report().stage;
         let (reason, message) = match self.killed_by_us.take() {
             Some(why) if interrupted => (Reason::Interrupted, why),
@@ -225,12 +241,10 @@ impl Worker {
     fn release(mut self) {
         self.tell(&Control::Announced);
         drop(self.control);
-        let end = Instant::now() + RELEASE_LIMIT;
-        while let (Ok(None), true) = (self.child.try_wait(), Instant::now() < end) {
-            thread::sleep(Duration::from_millis(5));
+        if ended(&mut self.child, RELEASE_LIMIT).is_none() {
+            let _ = self.child.kill();
+            ended(&mut self.child, DEATH_LIMIT);
         }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 
     fn tell(&mut self, control: &Control) {
@@ -246,16 +260,46 @@ impl Worker {
     }
 }
 
+/// How a process has ended, if it does within the limit.
+fn ended(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
+    let end = Instant::now() + limit;
+    loop {
+        match child.try_wait() {
+            Ok(None) if Instant::now() < end => thread::sleep(REAP_PAUSE),
+            ended => return ended.ok().flatten(),
+        }
+    }
+}
+
+/// Whether a process that is still there was killed (proc_pid_status(5)): its first thread is gone, or SIGKILL waits for it.
+fn is_killed(process: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    status.lines().any(|line| match line.split_once(":\t") {
+        Some(("State", state)) => state.starts_with(['Z', 'X']),
+        Some(("SigPnd" | "ShdPnd", pending)) => {
+            u64::from_str_radix(pending, 16).is_ok_and(|set| set & 1 << (SIGKILL - 1) != 0)
+        }
+        _ => false,
+    })
+}
+
 fn epitaph(
     worker: u32,
-    status: std::io::Result<ExitStatus>,
+    status: Option<ExitStatus>,
     last_stray: Option<String>,
 ) -> (Reason, String) {
     let words = last_stray
-        .map(|text| format!(": {text}"))
+        .map(|text| format!(": {}", cut(text, LONGEST_MESSAGE)))
         .unwrap_or_default();
-    match status.map(|status| (status.signal(), status.code())) {
-        Ok((Some(signal), _)) => {
+    let Some(status) = status else {
+        let message = format!(
+            "the worker was killed and does not end: it hangs in the kernel, at a disk or a device that does not \
+             answer{words}"
+        );
+        return (Reason::Killed, message);
+    };
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => {
             let name = signal_name(signal).unwrap_or("unknown");
             let memory = if signal == SIGKILL && killed_for_memory(worker) {
                 ", for memory, as the kernel's log says"
@@ -266,11 +310,11 @@ fn epitaph(
                 format!("the worker was killed by signal {signal} ({name}){memory}{words}");
             (Reason::Killed, message)
         }
-        Ok((None, Some(code))) => (
+        (None, Some(code)) => (
             Reason::Internal,
             format!("the worker ended with code {code}{words}"),
         ),
-        Ok((None, None)) | Err(_) => (
+        (None, None) => (
             Reason::Internal,
             format!("the worker ended without a trace{words}"),
         ),
@@ -323,5 +367,5 @@ fn post_mortem(announcer: &mut Announcer, run: &Run) {
         announcer.take(Event::Diagnostics { text });
     }
     let _ = child.kill();
-    let _ = child.wait();
+    ended(&mut child, DEATH_LIMIT);
 }

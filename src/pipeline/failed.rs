@@ -32,7 +32,11 @@ pub async fn second_wish(wishes: &mut UnboundedReceiver<Wish>) {
 
 pub async fn conclude_failed(run: &Run<'_>, host: &Host, request: &Request, failure: &Failure) {
     let (known, events) = (run.known, run.events);
-    let left = (run.began + known.limit()).saturating_duration_since(Instant::now());
+    let left = match failure.fault.reason {
+        // Whoever gives up waits no longer than usual.
+        Reason::Interrupted | Reason::Killed => Duration::ZERO,
+        _ => (run.began + known.limit()).saturating_duration_since(Instant::now()),
+    };
     diagnose(known, host, Some(&failure.fault), left, events).await;
     let given_up = !request.hold
         && matches!(

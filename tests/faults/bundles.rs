@@ -14,6 +14,14 @@ pub fn on_a_blocked_file_system() -> Ended {
         .run()
 }
 
+/// Whoever looks at it hangs in the kernel, and the worker with him.
+pub fn on_a_disk_that_does_not_answer() -> Ended {
+    let blocked = BlockedFileSystem::mount_unkillable();
+    Provision::new("")
+        .bundled_in(Some(blocked.path().join("bundle")))
+        .run()
+}
+
 /// The descriptors of a volume of 1000 sectors, and not many more.
 pub fn truncated_iso() -> Ended {
     let provision = Provision::new("");

@@ -1,16 +1,28 @@
 //! Disks that are full, archives that would fill them, and a file system that blocks.
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::io::ioctl_fionbio;
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
+};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 use tempfile::TempDir;
 
 use crate::causes::archive_plan;
 use crate::support::engine::{EngineOptions, PrivateEngine};
 use crate::support::image::{Form, ImageArchive, Packing, layer};
 use crate::support::provision::{Ended, Provision};
+
+/// linux/fuse.h
+const FUSE_INIT: u32 = 26;
 
 fn loading(engine: &PrivateEngine, name: &str, archive: Vec<u8>) -> Ended {
     Provision::on(engine, &archive_plan(name))
@@ -73,7 +85,10 @@ pub fn tar_bomb() -> Ended {
 /// A file system whose server never says a word: whatever is asked of it blocks.
 pub struct BlockedFileSystem {
     folder: TempDir,
-    _server: File,
+    /// Closed, whoever still waits for an answer is let go.
+    server: Arc<File>,
+    /// Somebody waits for an answer that does not come.
+    asked: Arc<AtomicBool>,
 }
 
 impl BlockedFileSystem {
@@ -100,13 +115,66 @@ impl BlockedFileSystem {
         .expect("a FUSE mount");
         BlockedFileSystem {
             folder,
-            _server: server,
+            server: Arc::new(server),
+            asked: Arc::default(),
+        }
+    }
+
+    /// As a disk that does not answer: who asks it for something cannot even be killed, as the server has taken the
+    /// question. Only this thread sees it, and what it starts: the diagnostics of other rows would hang, too.
+    pub fn mount_unkillable() -> Self {
+        // SAFETY: the folders' table is no file descriptor, and this thread's alone from now on.
+        unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.unwrap();
+        mount_change(
+            "/",
+            MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
+        )
+        .unwrap();
+        let blocked = Self::mount();
+        ioctl_fionbio(&blocked.server, true).unwrap();
+        let (server, asked) = (Arc::downgrade(&blocked.server), blocked.asked.clone());
+        thread::spawn(move || {
+            // As large as the kernel wants it.
+            let mut question = vec![0; 1 << 20];
+            while let Some(server) = server.upgrade() {
+                let length = (&*server).read(&mut question).unwrap_or_default();
+                let word = |at: usize| u32::from_le_bytes(question[at..at + 4].try_into().unwrap());
+                if length >= 16 && word(4) == FUSE_INIT {
+                    let answer = answer_to_init(&question[8..16]);
+                    (&*server).write_all(&answer).unwrap();
+                } else if length > 0 {
+                    asked.store(true, Ordering::Relaxed);
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+        });
+        blocked
+    }
+
+    pub fn wait_until_asked(&self) {
+        while !self.asked.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(10));
         }
     }
 
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
+}
+
+/// `struct fuse_out_header`, then `struct fuse_init_out` (linux/fuse.h).
+fn answer_to_init(id: &[u8]) -> Vec<u8> {
+    let (major, minor, largest_write): (u32, u32, u32) = (7, 31, 4096);
+    let mut answer = 80_u32.to_le_bytes().to_vec();
+    answer.extend([0; 4]);
+    answer.extend(id);
+    answer.extend(major.to_le_bytes());
+    answer.extend(minor.to_le_bytes());
+    // Read-ahead, flags, background requests: none.
+    answer.extend([0; 12]);
+    answer.extend(largest_write.to_le_bytes());
+    answer.resize(80, 0);
+    answer
 }
 
 impl Drop for BlockedFileSystem {

@@ -141,6 +141,8 @@ faults! {
             causes::by_label("[bundle]\nlabel = 'NOSUCHLABEL'\ntimeout = '300ms'\n");
         a_bundle_on_a_file_system_that_blocks: failed("bundle_missing", 10, "bundle", &["looking at"]),
             bundles::on_a_blocked_file_system();
+        a_bundle_on_a_disk_that_does_not_answer: failed("bundle_missing", 10, "bundle", &["looking at"]),
+            bundles::on_a_disk_that_does_not_answer();
     }
     "a bundle that is broken", "30 s" (30): {
         no_build_arch_env: failed("bundle_corrupt", 10, "bundle", &["build-arch.env"]),
@@ -317,6 +319,10 @@ faults! {
             causes::killed_worker("crashed-worker", Signal::SEGV);
         a_worker_that_gets_no_memory: failed("killed internal", 70, "wait", &["worker"]),
             processes::worker_without_memory();
+    }
+    "the worker is killed while a disk does not answer it", "60 s" (60): {
+        a_worker_that_cannot_be_killed: failed("killed", 70, "containers", &["worker was killed", "hangs in the kernel"]),
+            processes::worker_that_cannot_be_killed();
     }
     "the worker hangs", "`[run] timeout` + 90 s" (110): {
         #[ignore = "long: make chaos"]

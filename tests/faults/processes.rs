@@ -7,7 +7,8 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Resource, Rlimit, Signal, kill_process, prlimit};
 
 use crate::causes::never;
-use crate::support::provision::{DONE, Ended, Provision, Running, inspect};
+use crate::machine::BlockedFileSystem;
+use crate::support::provision::{DONE, Ended, Provision, Running, idle, inspect};
 
 /// A run that waits for what never comes.
 fn waiting(name: &str, keys: &str) -> Running {
@@ -28,6 +29,17 @@ pub fn stopped_worker_and_two_signals() -> Ended {
     run.signal(Signal::TERM);
     std::thread::sleep(std::time::Duration::from_millis(200));
     run.signal(Signal::TERM);
+    run.end()
+}
+
+/// One of its threads hangs in the kernel, so it is killed and stays.
+pub fn worker_that_cannot_be_killed() -> Ended {
+    let blocked = BlockedFileSystem::mount_unkillable();
+    let target = blocked.path().join("file");
+    let file = format!("[[files]]\npath = '{}'\ncontent = 'x'\n", target.display());
+    let run = Provision::new(&(idle("unkillable") + &file)).start();
+    blocked.wait_until_asked();
+    kill_process(run.worker(), Signal::KILL).unwrap();
     run.end()
 }
 
