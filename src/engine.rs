@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::event::Events;
 use crate::failure::{Fault, Reason};
 use crate::guest::Guest;
 use crate::host::Host;
-use crate::host::engine::{Engine, EngineError, EngineVersion};
+use crate::host::engine::{Connect, Engine, EngineError, EngineVersion};
 use crate::plan::Plan;
 
 /// The engine's service on every distribution that packages Docker.
@@ -35,22 +35,8 @@ pub async fn reach(
     let mut last: Option<EngineError> = None;
     let mut note = String::new();
     loop {
-        let attempt = async {
-            let engine = connect.connect().await?;
-            let version = engine.version().await?;
-            Ok::<_, EngineError>((engine, version))
-        };
-        match timeout_at(end, attempt).await {
+        match timeout_at(end, answered(connect, events)).await {
             Ok(Ok((engine, version))) => {
-                events.line(format!(
-                    "engine {} (API {}.{}, {}, data in {}) answers at {}",
-                    version.version,
-                    version.api.0,
-                    version.api.1,
-                    version.storage,
-                    version.data_root.display(),
-                    connect.address(),
-                ));
                 return Ok(RunningEngine {
                     guest,
                     engine,
@@ -82,4 +68,44 @@ pub async fn reach(
         }
         sleep(RETRY_PAUSE).await;
     }
+}
+
+/// The engine if it answers now, for who only wants to look at what it runs.
+pub async fn as_found(
+    guest: Guest,
+    limit: Duration,
+    host: &Host,
+    events: &Events,
+) -> Result<RunningEngine, Fault> {
+    let connect = &*host.engine;
+    let answer = timeout(limit, answered(connect, events)).await;
+    let (engine, version) = answer
+        .unwrap_or(Err(EngineError::Silent(limit)))
+        .map_err(|error| {
+            let message = format!("no engine at {}: {error}", connect.address());
+            Fault::new(Reason::EngineUnavailable, message)
+        })?;
+    Ok(RunningEngine {
+        guest,
+        engine,
+        version,
+    })
+}
+
+async fn answered(
+    connect: &dyn Connect,
+    events: &Events,
+) -> Result<(Arc<dyn Engine>, EngineVersion), EngineError> {
+    let engine = connect.connect().await?;
+    let version = engine.version().await?;
+    events.line(format!(
+        "engine {} (API {}.{}, {}, data in {}) answers at {}",
+        version.version,
+        version.api.0,
+        version.api.1,
+        version.storage,
+        version.data_root.display(),
+        connect.address(),
+    ));
+    Ok((engine, version))
 }

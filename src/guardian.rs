@@ -11,7 +11,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ const WORKER_GRACE: Duration = Duration::from_secs(60);
 /// The same, counted from a signal.
 const INTERRUPT_GRACE: Duration = Duration::from_secs(60);
 /// Diagnostics on behalf of a worker that is dead.
-const POST_MORTEM_LIMIT: Duration = diagnose::LIMIT.saturating_add(Duration::from_secs(5));
+const POST_MORTEM_LIMIT: Duration = diagnose::LIMIT.saturating_add(Duration::from_secs(8));
 
 /// From a worker's last limit to the marker: it is killed, and what it leaves is looked at and told.
 const LAST_LIMIT: Duration = Duration::from_secs(150);
@@ -51,6 +51,8 @@ const RELEASE_LIMIT: Duration = Duration::from_secs(2);
 /// For a process that was killed. One of whose threads hangs in the kernel, at a disk that does not answer, stays.
 const DEATH_LIMIT: Duration = Duration::from_secs(5);
 const REAP_PAUSE: Duration = Duration::from_millis(5);
+/// Between two looks whether somebody who says nothing still runs.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
 /// Everything `run` needs; the worker gets it as the first line on its control pipe.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -121,6 +123,8 @@ struct Worker {
     control: ChildStdin,
     hearing: Hearing,
     killed_by_us: Option<String>,
+    /// By when it has to end: it was killed, by whomever.
+    dies_by: Option<Instant>,
 }
 
 impl Worker {
@@ -157,6 +161,7 @@ impl Worker {
             control,
             hearing,
             killed_by_us: None,
+            dies_by: None,
         })
     }
 
@@ -168,17 +173,16 @@ impl Worker {
         let mut interrupted = false;
         let mut last_stray = None;
         let mut next_word = began;
-        // It is killed: nothing but its end can come.
-        let mut dying = false;
         loop {
             if Instant::now() >= next_word {
                 self.tell(&Control::Well);
                 next_word = Instant::now() + WELL_EVERY;
-                if !dying && is_killed(self.child.id()) {
-                    dying = true;
-                    end = Instant::now() + DEATH_LIMIT;
+                if is_over(self.child.id()) {
+                    self.dies();
                 }
             }
+            // Nothing but its end can come then.
+            end = self.dies_by.unwrap_or(end);
             match self.hearing.next(end.min(next_word)) {
                 Some(News::Event(Event::Outcome(outcome))) => return outcome,
                 Some(News::Event(event)) => {
@@ -197,13 +201,8 @@ impl Worker {
                 Some(News::Signal(SIGUSR1)) => self.tell(&Control::Diagnose),
                 Some(News::Signal(signal)) => {
                     let name = signal_name(signal).unwrap_or("a signal");
-                    if dying {
-                        continue;
-                    }
                     if interrupted {
                         self.kill(format!("{name} came a second time"));
-                        dying = true;
-                        end = Instant::now() + DEATH_LIMIT;
                         continue;
                     }
                     interrupted = true;
@@ -213,18 +212,15 @@ impl Worker {
                 }
                 None if Instant::now() < end => {}
                 Some(News::WorkerGone) => break,
-                None if dying => break,
-                None => {
-                    self.kill(format!(
-                        "the worker did not end by itself after {}s",
-                        began.elapsed().as_secs()
-                    ));
-                    dying = true;
-                    end = Instant::now() + DEATH_LIMIT;
-                }
+                None if self.dies_by.is_some() => break,
+                None => self.kill(format!(
+                    "the worker did not end by itself after {}s",
+                    began.elapsed().as_secs()
+                )),
             }
         }
-        let status = ended(&mut self.child, DEATH_LIMIT);
+        let end = self.dies();
+        let status = ended(&mut self.child, end);
         let stage = announcer.report().stage;
         let (reason, message) = match self.killed_by_us.take() {
             Some(why) if interrupted => (Reason::Interrupted, why),
@@ -241,9 +237,10 @@ impl Worker {
     fn release(mut self) {
         self.tell(&Control::Announced);
         drop(self.control);
-        if ended(&mut self.child, RELEASE_LIMIT).is_none() {
+        let end = Instant::now() + RELEASE_LIMIT;
+        if ended(&mut self.child, self.dies_by.unwrap_or(end)).is_none() {
             let _ = self.child.kill();
-            ended(&mut self.child, DEATH_LIMIT);
+            ended(&mut self.child, end + RELEASE_LIMIT);
         }
     }
 
@@ -257,12 +254,16 @@ impl Worker {
     fn kill(&mut self, why: String) {
         self.killed_by_us.get_or_insert(why);
         let _ = self.child.kill();
+        self.dies();
+    }
+
+    fn dies(&mut self) -> Instant {
+        *self.dies_by.get_or_insert(Instant::now() + DEATH_LIMIT)
     }
 }
 
-/// How a process has ended, if it does within the limit.
-fn ended(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
-    let end = Instant::now() + limit;
+/// How a process has ended, if it does by then.
+fn ended(child: &mut Child, end: Instant) -> Option<ExitStatus> {
     loop {
         match child.try_wait() {
             Ok(None) if Instant::now() < end => thread::sleep(REAP_PAUSE),
@@ -271,8 +272,9 @@ fn ended(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     }
 }
 
-/// Whether a process that is still there was killed (proc_pid_status(5)): its first thread is gone, or SIGKILL waits for it.
-fn is_killed(process: u32) -> bool {
+/// Whether a process that is still there does nothing any more, and only hangs: its first thread is gone, or SIGKILL waits
+/// for it (proc_pid_status(5)).
+fn is_over(process: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     status.lines().any(|line| match line.split_once(":\t") {
         Some(("State", state)) => state.starts_with(['Z', 'X']),
@@ -333,7 +335,7 @@ fn killed_for_memory(worker: u32) -> bool {
 fn post_mortem(announcer: &mut Announcer, run: &Run) {
     let mut command = Command::new("/proc/self/exe");
     command
-        .arg("diagnose")
+        .args(["diagnose", "--brief"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
@@ -363,9 +365,13 @@ fn post_mortem(announcer: &mut Announcer, run: &Run) {
     });
     announcer.take(Event::DiagnosticsStarted);
     let end = Instant::now() + POST_MORTEM_LIMIT;
-    while let Ok(text) = lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
-        announcer.take(Event::Diagnostics { text });
+    while Instant::now() < end {
+        match lines.recv_timeout(LOOK_PAUSE) {
+            Ok(text) => announcer.take(Event::Diagnostics { text }),
+            Err(RecvTimeoutError::Timeout) if !is_over(child.id()) => {}
+            Err(_) => break,
+        }
     }
     let _ = child.kill();
-    ended(&mut child, DEATH_LIMIT);
+    ended(&mut child, Instant::now() + RELEASE_LIMIT);
 }

@@ -168,10 +168,7 @@ fn diagnose_writes_one_archive_without_a_secret() {
 
 #[test]
 fn diagnose_without_an_engine_still_shows_the_machine() {
-    let provision = Provision::at(
-        "unix:///nowhere/docker.sock",
-        &("engine.timeout = '1s'\n".to_owned() + &idle("nothing")),
-    );
+    let provision = Provision::at("unix:///nowhere/docker.sock", &idle("nothing"));
     let output = provision.verb("diagnose");
     assert_eq!(output.status.code(), Some(20), "{}", text(&output));
     assert!(

@@ -51,6 +51,16 @@ pub enum Source {
     Path(PathBuf),
 }
 
+impl Source {
+    /// For who does not wait longer than that for a volume to appear.
+    pub fn within(mut self, limit: Duration) -> Self {
+        if let Source::Label { timeout, .. } = &mut self {
+            *timeout = limit.min(*timeout);
+        }
+        self
+    }
+}
+
 /// An open bundle whose `build-arch.env` makes sense.
 #[derive(Debug)]
 pub struct Bundle {
@@ -90,13 +100,7 @@ impl Bundle {
 /// # Errors
 /// Those of [`open`], and `bundle_corrupt` for a file that is not what it should be.
 pub async fn verified(source: &Source, host: &Host, events: &Events) -> Result<Bundle, Fault> {
-    let bundle = open(source, &*host.mounts).await?;
-    let build = bundle.build();
-    events.line(format!(
-        "bundle {}, for {}",
-        bundle.location().display(),
-        build.arch
-    ));
+    let bundle = opened(source, host, events).await?;
     let since = Instant::now();
     if let Some(verified) = checksums::verify(&bundle, &mut |_| ()).await? {
         let seconds = since.elapsed().as_secs_f64();
@@ -107,6 +111,20 @@ pub async fn verified(source: &Source, host: &Host, events: &Events) -> Result<B
             size(verified.bytes),
         ));
     }
+    Ok(bundle)
+}
+
+/// The same without looking whether its files are what they should be, which takes as long as reading them.
+///
+/// # Errors
+/// Those of [`open`].
+pub async fn opened(source: &Source, host: &Host, events: &Events) -> Result<Bundle, Fault> {
+    let bundle = open(source, &*host.mounts).await?;
+    events.line(format!(
+        "bundle {}, for {}",
+        bundle.location().display(),
+        bundle.build().arch
+    ));
     Ok(bundle)
 }
 

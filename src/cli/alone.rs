@@ -24,6 +24,8 @@ use crate::{bundle, guest, images, smoke as smoke_test};
 
 /// Up to the engine, every stage run alone goes the same way.
 const APPROACH: [Stage; 4] = [Stage::Bundle, Stage::Plan, Stage::Guest, Stage::Engine];
+/// For a bundle to be found, and again for an engine to answer, where what matters is how things are now.
+const GLANCE: Duration = Duration::from_secs(4);
 /// For a terminal that is slow to take the last lines.
 pub const VIEW_LIMIT: Duration = Duration::from_secs(10);
 
@@ -32,7 +34,7 @@ pub fn check(request: &Request) -> ExitCode {
     let events = Events::new(|_| ());
     let host = Host::of_this_guest(None);
     let result = block_on(async {
-        let (bundle, plans) = opened(request, &host, &events).await?;
+        let (bundle, plans) = opened(request, false, &host, &events).await?;
         // What is asked for, then what the bundle says of its guest; this machine need not be that guest.
         let said = request.accel.as_deref().or(bundle.build().accel.as_deref());
         let emulated = match said.and_then(Accel::declared) {
@@ -94,13 +96,32 @@ pub struct Found {
 
 impl Found {
     pub async fn look(request: &Request, host: &Host, events: &Events) -> Result<Self, Fault> {
-        let (bundle, plans) = opened(request, host, events).await?;
+        Self::looked(request, false, host, events).await
+    }
+
+    /// As it is at this moment: without verifying the bundle's files, and without waiting for an engine, or starting one.
+    pub async fn glance(request: &Request, host: &Host, events: &Events) -> Result<Self, Fault> {
+        Self::looked(request, true, host, events).await
+    }
+
+    async fn looked(
+        request: &Request,
+        at_a_glance: bool,
+        host: &Host,
+        events: &Events,
+    ) -> Result<Self, Fault> {
+        let (bundle, plans) = opened(request, at_a_glance, host, events).await?;
         let accel = request.accel.as_deref();
         let guest = guest::examined(&bundle, accel, host, events);
         let guest = stage(Stage::Guest, guest, events).await?;
         let mut plan = plans.for_guest(&guest.emulation, events);
         let emulation = guest.emulation.clone();
-        let running = engine::reach(guest, &plan, host, events);
+        let running = async {
+            match at_a_glance {
+                true => engine::as_found(guest, GLANCE, host, events).await,
+                false => engine::reach(guest, &plan, host, events).await,
+            }
+        };
         let running = stage(Stage::Engine, running, events).await?;
         let foreign = images::emulated_ones(&running, &plan, host, events).await;
         if !foreign.is_empty() && !emulation.is_emulated() {
@@ -121,15 +142,21 @@ impl Found {
     }
 }
 
-async fn opened(request: &Request, host: &Host, events: &Events) -> Result<(Bundle, Plans), Fault> {
+async fn opened(
+    request: &Request,
+    at_a_glance: bool,
+    host: &Host,
+    events: &Events,
+) -> Result<(Bundle, Plans), Fault> {
     let outer = plan::outer(request)?;
     let source = outer.bundle_source(request);
-    let bundle = stage(
-        Stage::Bundle,
-        bundle::verified(&source, host, events),
-        events,
-    )
-    .await?;
+    let bundle = async {
+        match at_a_glance {
+            true => bundle::opened(&source.within(GLANCE), host, events).await,
+            false => bundle::verified(&source, host, events).await,
+        }
+    };
+    let bundle = stage(Stage::Bundle, bundle, events).await?;
     let plans = stage(Stage::Plan, plan::load(&bundle, outer, events), events).await?;
     Ok((bundle, plans))
 }

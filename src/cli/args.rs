@@ -181,6 +181,9 @@ pub struct DiagnoseArgs {
     /// Write it all into one archive (.tar.gz), with logs, report, plan and the kernel's log; `-`: to standard output
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub output: Option<PathBuf>,
+    /// Within the usual limits, also where the guest is slow: for a guardian who waits
+    #[arg(long, hide = true)]
+    pub brief: bool,
     /// The provision log that goes into the archive
     #[arg(long, value_name = "FILE", default_value = DEFAULT_LOG)]
     pub log: PathBuf,

@@ -36,8 +36,8 @@ pub fn diagnose(args: DiagnoseArgs) -> ExitCode {
         let events = Events::new(|event| text_of(&event).iter().for_each(|text| say(text)));
         let host = Host::of_this_guest(request.docker_host.as_deref());
         let result = block_on(async {
-            let found = Found::look(&request, &host, &events).await;
-            dump(&found, &host, &events).await;
+            let found = Found::glance(&request, &host, &events).await;
+            dump(&found, args.brief, &host, &events).await;
             found.map(|_| ())
         });
         return exit_code(result, &events);
@@ -69,20 +69,20 @@ fn text_of(event: &Event) -> Option<Cow<'_, str>> {
 }
 
 /// Without an engine or a plan there is still the machine.
-async fn dump(found: &Result<Found, Fault>, host: &Host, events: &Events) {
+async fn dump(found: &Result<Found, Fault>, brief: bool, host: &Host, events: &Events) {
     match found {
-        Ok(found) => diagnose::dump(&scene(found, host), None, events).await,
+        Ok(found) => diagnose::dump(&scene(found, brief, host), None, events).await,
         Err(_) => diagnose::dump_machine(&*host.vitals, events).await,
     }
 }
 
-fn scene<'a>(found: &'a Found, host: &'a Host) -> Scene<'a> {
+fn scene<'a>(found: &'a Found, brief: bool, host: &'a Host) -> Scene<'a> {
     Scene {
         plan: &found.plan,
         engine: found.running.engine.clone(),
         prober: &found.prober,
         vitals: &*host.vitals,
-        patience: found.plan.slowness,
+        patience: if brief { 1.0 } else { found.plan.slowness },
     }
 }
 
@@ -103,8 +103,8 @@ fn collected(request: &Request, log: &Path, report: &Path) -> (Files, ExitCode) 
     let host = Host::of_this_guest(request.docker_host.as_deref());
     let mut files = Files::new();
     let result = block_on(async {
-        let found = Found::look(request, &host, &events).await;
-        dump(&found, &host, &events).await;
+        let found = Found::glance(request, &host, &events).await;
+        dump(&found, false, &host, &events).await;
         if let Ok(found) = &found {
             files.push(("plan.toml".into(), found.plan.effective().into()));
             let look = of_containers(found, &events);

@@ -1,5 +1,7 @@
 //! An engine that hangs: each stage on an engine of its own, with a limit of 8 s for the whole run.
 
+use rustix::process::{Signal, kill_process};
+
 use crate::causes::archive_plan;
 use crate::support::engine::PrivateEngine;
 use crate::support::image::{ImageArchive, layer, tools_image};
@@ -22,6 +24,20 @@ fn hangs(plan: &str, when: &str, with: impl FnOnce(Provision) -> Provision) -> E
 fn never(name: &str) -> String {
     idle(name)
         + &format!("[[wait.services]]\nname = 'never'\ncontainer = '{name}'\nexec = ['false']\n")
+}
+
+/// The machine is shown, however long the plan would wait for its engine.
+pub fn hangs_and_the_worker_is_killed() -> Ended {
+    let engine = PrivateEngine::start();
+    tools_image(&engine);
+    let run = Provision::on(&engine, &never("hang-k")).start();
+    run.until_console("container hang-k started");
+    engine.stop();
+    kill_process(run.worker(), Signal::KILL).unwrap();
+    let ended = run.end();
+    engine.cont();
+    ended.assert_shows("---- memory ----");
+    ended
 }
 
 pub fn hangs_while_loading() -> Ended {

@@ -313,6 +313,8 @@ faults! {
     "the worker is killed, crashes or aborts, or gets no memory", "30 s" (30): {
         a_worker_that_is_killed: failed("killed", 70, "wait", &["worker", "signal 9"]),
             causes::killed_worker("killed-worker", Signal::KILL);
+        a_worker_that_is_killed_while_the_engine_hangs: failed("killed", 70, "wait", &["worker", "signal 9"]),
+            engine::hangs_and_the_worker_is_killed();
         a_worker_that_aborts: failed("killed", 70, "wait", &["worker", "SIGABRT"]),
             causes::killed_worker("aborted-worker", Signal::ABORT);
         a_worker_that_crashes: failed("killed", 70, "wait", &["worker", "SIGSEGV"]),
