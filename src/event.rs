@@ -12,7 +12,7 @@ use crate::mask::Masker;
 use crate::plan::PowerOff;
 
 /// Bytes of a line that are shown.
-const LONGEST_LINE: usize = 16 * 1024;
+pub const LONGEST_LINE: usize = 16 * 1024;
 /// Of why something failed. It is said several times, on every console, and has to fit into what carries it: a journal's
 /// message, systemd's status, a [passage](crate::verdict::Passages).
 pub const LONGEST_MESSAGE: usize = 2 * 1024;

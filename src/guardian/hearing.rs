@@ -14,10 +14,12 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
-use crate::event::Event;
+use crate::event::{Event, LONGEST_LINE, cut};
 
 /// As much as a pipe holds.
 const PIPE: usize = 64 << 10;
+/// A line longer than that is taken for more than one: no event is.
+const LONGEST: usize = 4 << 20;
 /// After a `poll` that failed, for want of memory.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -129,7 +131,10 @@ fn news(line: &[u8]) -> News {
 }
 
 fn stray(line: &[u8]) -> News {
-    News::Stray(String::from_utf8_lossy(line).into_owned())
+    News::Stray(cut(
+        String::from_utf8_lossy(line).into_owned(),
+        LONGEST_LINE,
+    ))
 }
 
 /// Whole lines of a pipe that blocks nobody.
@@ -166,7 +171,8 @@ impl<R: Read> Lines<R> {
                 None => self.begun.extend(piece),
             }
         }
-        if read.is_empty() && !self.begun.is_empty() {
+        let is_too_long = self.begun.len() > LONGEST;
+        if is_too_long || read.is_empty() && !self.begun.is_empty() {
             lines.push(std::mem::take(&mut self.begun));
         }
         read.is_empty()
