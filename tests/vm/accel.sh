@@ -62,7 +62,13 @@ try_kvm() {
         answer=0
     fi
     kill "$pid" 2>/dev/null || true
-    wait "$pid" 2>/dev/null || true
+    ended=0
+    wait "$pid" 2>/dev/null || ended=$?
+    case $why:$ended in
+        # 124: `timeout` ended it; 143: this script did.
+        *printed*:124 | *died*:* | *:143) ;;
+        *) why="a trial guest under KVM ended with $ended before it printed anything: $(tail -n 1 "$trial/errors")" ;;
+    esac
     rm -rf "$trial"
     if [ "$answer" -eq 0 ]; then
         why="a trial guest booted"
