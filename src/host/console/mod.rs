@@ -15,15 +15,20 @@ use writer::Writer;
 
 /// Lines kept for a console that does not take them; the oldest go first, and their number is said.
 const KEPT_LINES: usize = 4096;
+/// So many go at once: one gap and one note of it.
+const DROPPED_LINES: usize = KEPT_LINES / 8;
+/// At the end, what a slow console gets of lines that still wait, the last of them: a serial line of 115200 baud takes this
+/// in less than 1.5 s.
+const LAST_BYTES: usize = 16 * 1024;
 
 /// Where lines go.
 #[derive(Clone)]
 pub struct Console {
     shared: Arc<Shared>,
-    prefix: &'static str,
 }
 
 struct Shared {
+    prefix: &'static str,
     queue: Mutex<Queue>,
     changed: Condvar,
 }
@@ -31,6 +36,7 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     lines: VecDeque<Vec<u8>>,
+    /// Before the first of these.
     dropped: usize,
     /// A line was taken from the queue and is not out yet.
     writing: bool,
@@ -44,7 +50,8 @@ struct Queue {
 struct LastWords {
     result: Option<Words>,
     marker: Words,
-    /// For the lines that still wait, and for the result; the rest of the time belongs to the marker.
+    /// For all lines that still wait, for the last of them, and for the result; the rest of the time belongs to the marker.
+    all_lines_until: Instant,
     lines_until: Instant,
     result_until: Instant,
     until: Instant,
@@ -74,6 +81,7 @@ impl Console {
 
     fn start(path: &Path, prefix: &'static str, fresh: bool) -> Self {
         let shared = Arc::new(Shared {
+            prefix,
             queue: Mutex::default(),
             changed: Condvar::new(),
         });
@@ -91,7 +99,7 @@ impl Console {
         {
             shared.lock().ended = true;
         }
-        Console { shared, prefix }
+        Console { shared }
     }
 
     /// Queues a line; never blocks.
@@ -101,12 +109,11 @@ impl Console {
             return;
         }
         if queue.lines.len() == KEPT_LINES {
-            queue.lines.pop_front();
-            queue.dropped += 1;
+            queue.drop_first(DROPPED_LINES);
         }
         queue
             .lines
-            .push_back(format!("{}{text}\n", self.prefix).into_bytes());
+            .push_back(format!("{}{text}\n", self.shared.prefix).into_bytes());
         // Woken before, the writer would have to wait for it at once.
         drop(queue);
         self.shared.changed.notify_all();
@@ -116,7 +123,7 @@ impl Console {
     pub fn end_with(&self, result: Option<Words>, marker: Words, limit: Duration) {
         let now = Instant::now();
         let result = result.map(|words| Words {
-            text: format!("{}{}\n", self.prefix, words.text),
+            text: format!("{}{}\n", self.shared.prefix, words.text),
             ..words
         });
         self.shared.lock().last_words = Some(LastWords {
@@ -126,6 +133,7 @@ impl Console {
                 text: format!("\n{}\n", marker.text),
                 ..marker
             },
+            all_lines_until: now + limit / 4,
             lines_until: now + limit / 2,
             result_until: now + limit * 3 / 4,
             until: now + limit,
@@ -169,6 +177,41 @@ impl Shared {
         self.queue
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Queue {
+    fn drop_first(&mut self, lines: usize) {
+        self.lines.drain(..lines);
+        self.dropped += lines;
+    }
+
+    /// How many lines there is no time for any more.
+    fn overdue(&self, now: Instant) -> usize {
+        match &self.last_words {
+            Some(words) if now >= words.lines_until => self.lines.len(),
+            Some(words) if now >= words.all_lines_until => self.lines.len() - self.last_lines(),
+            _ => 0,
+        }
+    }
+
+    /// How many make up the last bytes; at least one, however long.
+    fn last_lines(&self) -> usize {
+        let mut bytes = 0;
+        let last = self.lines.iter().rev().take_while(|line| {
+            bytes += line.len();
+            bytes <= LAST_BYTES
+        });
+        last.count().max(1).min(self.lines.len())
+    }
+
+    /// When the line that is being written is given up, if that is known.
+    fn line_until(&self) -> Option<Instant> {
+        let words = self.last_words.as_ref()?;
+        Some(match self.last_lines() < self.lines.len() {
+            true => words.all_lines_until,
+            false => words.lines_until,
+        })
     }
 }
 
@@ -251,6 +294,39 @@ mod tests {
         console.end_with(None, marker(), LONG);
         let read = std::fs::read_to_string(&path).unwrap();
         assert!(read.ends_with("\nMARKER\n"), "{} bytes", read.len());
+    }
+
+    #[test]
+    fn a_slow_console_gets_the_end_of_what_waits_and_what_is_missing_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        fifo(&path);
+        let console = Console::open(&path, "PREFIX: ");
+        let lines = 3000;
+        for n in 0..lines {
+            console.line(&format!("line {n} {}", "x".repeat(80)));
+        }
+        console.line("FAILED");
+        // Nobody has read anything when the time for all of it is over.
+        let now = Instant::now();
+        console.shared.lock().last_words = Some(LastWords {
+            result: None,
+            marker: marker(),
+            all_lines_until: now,
+            lines_until: now + LONG,
+            result_until: now + LONG,
+            until: now + LONG,
+        });
+        console.shared.changed.notify_all();
+        let read = std::fs::read_to_string(&path).unwrap();
+        let (before, after) = read.split_once(" lines were dropped here: ").expect(&read);
+        let (before, dropped) = before.rsplit_once("\nPREFIX: (").expect(&read);
+        let whole = |text: &str| text.matches("x\n").count();
+        let kept = whole(before) + whole(after);
+        assert_eq!(kept + dropped.parse::<usize>().unwrap(), lines);
+        assert!((50..200).contains(&whole(after)), "{} lines", whole(after));
+        assert!(after.contains(&format!("line {} x", lines - 1)), "{after}");
+        assert!(after.ends_with("x\nPREFIX: FAILED\nMARKER"), "{after}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags, fcntl_setfl, fstat};
 
-use super::{LastWords, Shared, Words};
+use super::{Shared, Words};
 
 /// Between two tries to open what cannot be opened now: a FIFO nobody reads, a console that is unplugged.
 const REOPEN_PAUSE: Duration = Duration::from_millis(200);
@@ -24,6 +24,8 @@ pub struct Writer {
 
 enum Next {
     Line(Vec<u8>),
+    /// That lines were dropped; at the end in the time of the result, as that of the lines may be over.
+    Note(Vec<u8>, Option<Instant>),
     Result(Words, Instant),
     Marker(Words, Instant),
 }
@@ -54,6 +56,9 @@ impl Writer {
             match self.next() {
                 Next::Line(line) => {
                     self.write_all(&line, None);
+                }
+                Next::Note(note, until) => {
+                    self.write_all(&note, until);
                 }
                 Next::Result(words, until) => {
                     self.say(words, until);
@@ -131,18 +136,17 @@ impl Writer {
             self.shared.changed.notify_all();
         }
         loop {
-            let out_of_time = |words: &LastWords| Instant::now() >= words.lines_until;
-            if queue.last_words.as_ref().is_some_and(out_of_time) {
-                queue.dropped += queue.lines.len();
-                queue.lines.clear();
-            }
-            if queue.dropped > 0 && queue.lines.is_empty() {
+            let overdue = queue.overdue(Instant::now());
+            queue.drop_first(overdue);
+            if queue.dropped > 0 {
                 let note = format!(
-                    "\n({} lines were dropped here: the console did not take them)\n",
-                    queue.dropped
+                    "\n{}({} lines were dropped here: the console did not take them)\n",
+                    self.shared.prefix, queue.dropped
                 );
                 queue.dropped = 0;
-                return Next::Line(note.into_bytes());
+                queue.writing = true;
+                let until = queue.last_words.as_ref().map(|words| words.result_until);
+                return Next::Note(note.into_bytes(), until);
             }
             if let Some(line) = queue.lines.pop_front() {
                 queue.writing = true;
@@ -168,14 +172,12 @@ impl Writer {
     fn write_all(&mut self, mut bytes: &[u8], until: Option<Instant>) -> bool {
         let mut fresh = self.file.is_none();
         while !bytes.is_empty() {
-            let end = until.or_else(|| {
-                self.shared
-                    .lock()
-                    .last_words
-                    .as_ref()
-                    .map(|words| words.lines_until)
-            });
+            let end = until.or_else(|| self.shared.lock().line_until());
             if end.is_some_and(|end| Instant::now() >= end) {
+                // A line, cut short or not begun.
+                if until.is_none() {
+                    self.shared.lock().dropped += 1;
+                }
                 return false;
             }
             let Some(file) = self.file.as_mut() else {
