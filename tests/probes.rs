@@ -101,21 +101,34 @@ fn an_exec_service_is_ready_when_the_command_exits_with_0() {
     assert!(ended.ready_s("as-nobody") < ended.ready_s("init"));
 }
 
-/// The engine cannot end it, so each attempt would leave one more.
+/// The engine cannot end it, so each attempt would leave one more; of a script also what that has started.
 #[test]
 fn a_command_that_hangs_is_ended_with_its_attempt() {
+    let script = "printf '#!/bin/sh\\nsleep 4712\\nexit 1' >/tmp/hung.sh; chmod +x /tmp/hung.sh; \
+                  trap 'exit 0' TERM; sleep 100000 & wait";
+    let service = |name: &str, command: &str| {
+        format!(
+            "[[wait.services]]\nname = '{name}'\ncontainer = 'hung-exec'\nexec = [{command}]\ntimeout = '200ms'\n"
+        )
+    };
     let plan = "wait.timeout = '2s'\n".to_owned()
-        + &idle("hung-exec")
-        + "[[wait.services]]\nname = 'hung'\ncontainer = 'hung-exec'\nexec = ['sleep', '4711']\ntimeout = '200ms'\n";
+        + &container("hung-exec", script)
+        + &service("hung", "'sleep', '4711'")
+        + &service("hung-script", "'/tmp/hung.sh'");
     let ended = Provision::new(&plan).run();
-    let words = ["hung (no end within 0.2s)"];
+    let words = [
+        "hung (no end within 0.2s)",
+        "hung-script (no end within 0.2s)",
+    ];
     ended.assert_failed(32, "wait_timeout", "wait", &words);
     let processes = engine()
         .request("GET", "/containers/hung-exec/top", b"")
         .body;
     // The last one may have been begun as the budget ended.
-    let left = processes.matches("sleep 4711").count();
-    assert!(left <= 1, "{left} are left: {processes}");
+    for command in ["sleep 4711", "/bin/sh /tmp/hung.sh", "sleep 4712"] {
+        let left = processes.matches(&format!("\"{command}\"")).count();
+        assert!(left <= 1, "{left} are left: {processes}");
+    }
 }
 
 #[test]

@@ -1,3 +1,6 @@
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -5,7 +8,7 @@ use async_trait::async_trait;
 use bollard::exec::{CreateExecOptions, StartExecResults};
 use bollard::models::ExecInspectResponse;
 use futures_util::StreamExt;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::{CHANGE_LIMIT, DockerEngine, QUERY_LIMIT, bounded, refine};
 use crate::host::engine::{Command, EngineError, EngineResult, Exec, OutputSink};
@@ -102,12 +105,61 @@ impl DockerEngine {
         };
         let cmdline =
             std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
-        let same = cmdline
-            .split(|byte| *byte == 0)
-            .zip(&command.argv)
-            .any(|(running, wanted)| running == wanted.as_bytes());
-        if same && state.running == Some(true) {
-            let _ = kill_process(pid, Signal::KILL);
+        if is_command(&cmdline, &command.argv) && state.running == Some(true) {
+            // The engine starts it as a group of its own: what a script has started goes with it.
+            let _ =
+                kill_process_group(pid, Signal::KILL).or_else(|_| kill_process(pid, Signal::KILL));
+        }
+    }
+}
+
+/// Interpreters stand before what they run: that of a script, that of a foreign program; and what was looked up in `PATH`
+/// has its folder there.
+fn is_command(cmdline: &[u8], argv: &[String]) -> bool {
+    let running: Vec<_> = cmdline.split(|byte| *byte == 0).collect();
+    let Some((program, arguments)) = argv.split_first() else {
+        return false;
+    };
+    let file_name = |path| Path::new(OsStr::from_bytes(path)).file_name();
+    running.windows(argv.len()).any(|run| {
+        file_name(run[0]) == file_name(program.as_bytes())
+            && run[1..]
+                .iter()
+                .copied()
+                .eq(arguments.iter().map(String::as_bytes))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_known_behind_its_interpreters() {
+        let is = |cmdline: &str, argv: &str| {
+            let argv: Vec<_> = argv.split(' ').map(str::to_owned).collect();
+            is_command(cmdline.replace(' ', "\0").as_bytes(), &argv)
+        };
+        for (cmdline, argv) in [
+            ("sleep 4711 ", "sleep 4711"),
+            ("/bin/sh /check.sh ", "/check.sh"),
+            ("/bin/sh -e /usr/bin/check --all ", "check --all"),
+            ("/usr/bin/qemu-aarch64 /bin/test test -f x ", "test -f x"),
+            (
+                "/usr/bin/qemu-aarch64 /bin/sh /bin/sh /check.sh ",
+                "/check.sh",
+            ),
+        ] {
+            assert!(is(cmdline, argv), "{cmdline}");
+        }
+        for (cmdline, argv) in [
+            ("", "true"),
+            ("sleep 4711 ", "sleep 47"),
+            ("sleep 4711 ", "/check.sh"),
+            ("/bin/sh -c other ", "/bin/sh -c check"),
+            ("other --all ", "check --all"),
+        ] {
+            assert!(!is(cmdline, argv), "{cmdline}");
         }
     }
 }
