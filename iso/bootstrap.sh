@@ -145,6 +145,13 @@ elf_machine() {
 
 find_bundle() {
     limit=${GUESTBAKE_DEVICE_TIMEOUT:-30}
+    case $limit in
+        # With these the comparison below fails for ever.
+        *[!0-9]* | ???????*)
+            tell "STACK_PROVISION: GUESTBAKE_DEVICE_TIMEOUT=$limit is no number of seconds, 30 it is"
+            limit=30
+            ;;
+    esac
     device=/dev/disk/by-label/$label
     while [ ! -e "$device" ]; do
         read -r uptime _ </proc/uptime
@@ -206,7 +213,7 @@ install_program() {
     fi
     # Only its own line here: the program checks all the others itself.
     sum=$(grep -s -E '^[0-9a-f]{64} [ *](\./)?guestbake$' "$mountpoint/SHA256SUMS")
-    if [ -n "$sum" ] && ! (cd "$mountpoint" && echo "$sum" | sha256sum --check --status); then
+    if [ -n "$sum" ] && ! (cd "$mountpoint" && echo "$sum" | sha256sum -c >/dev/null 2>&1); then
         fail bundle_corrupt "'guestbake' on $device does not match SHA256SUMS"
     fi
     new=${program%/*}/.guestbake.new
@@ -321,6 +328,15 @@ appoint_last_resort() {
             sh -c 'flock "$1" true; EXIT_STATUS=KILL exec "$2" last-resort' sh "$run_lock" "$0" 9>&-
 }
 
+# A redirection that fails for `exec` ends the shell.
+if ! said=$({ : >>"$run_lock"; } 2>&1); then
+    case ${1:-} in
+        # The run that it is for has said so.
+        last-resort) exit 0 ;;
+        resume) was_cut_off || exit 0 ;;
+    esac
+    fail internal "no lock for the run: $said"
+fi
 # cloud-init and systemd may both start it; one run at a time.
 exec 9>"$run_lock"
 if [ "${1:-}" = last-resort ]; then

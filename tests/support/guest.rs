@@ -20,6 +20,7 @@ use super::image::host_architecture;
 const FIRST_PROCESS: &str = include_str!("guest.sh");
 const BOOTSTRAP: &str = include_str!("../../iso/bootstrap.sh");
 const SYSTEMD_RUN: &str = include_str!("systemd-run.sh");
+const FOLDER: &str = "bundle";
 const CALL: &str = "/usr/local/sbin/guestbake-bootstrap ||";
 
 /// A bundle with the program, as a folder and as a volume.
@@ -29,8 +30,13 @@ pub struct GuestBundle {
 
 impl GuestBundle {
     pub fn new(plan: &str) -> Self {
+        Self::changed(plan, |_| ())
+    }
+
+    /// One to which something is done before it becomes a volume.
+    pub fn changed(plan: &str, change: impl FnOnce(&Path)) -> Self {
         let dir = TempDir::with_prefix("guestbake-bundle-").expect("a temporary directory");
-        let folder = dir.path().join("bundle");
+        let folder = dir.path().join(FOLDER);
         fs::create_dir(&folder).expect("the bundle");
         let arch = format!("STACK_EMULATOR_BUILD_ARCH={}\n", host_architecture());
         fs::write(folder.join("build-arch.env"), arch).expect("build-arch.env");
@@ -40,11 +46,16 @@ impl GuestBundle {
             .arg("-o")
             .arg(folder.join("guestbake"))
             .arg(env!("CARGO_BIN_EXE_guestbake")));
+        change(&folder);
         run(Command::new("mke2fs")
             .args(["-q", "-t", "ext2", "-d"])
             .args([&folder, &dir.path().join("volume")])
             .arg("96M"));
         GuestBundle { dir }
+    }
+
+    pub fn folder(&self) -> PathBuf {
+        self.dir.path().join(FOLDER)
     }
 }
 
@@ -65,6 +76,11 @@ pub struct Guest {
 
 impl Guest {
     pub fn start(bundle: &GuestBundle, engine: &PrivateEngine) -> Guest {
+        Self::with(bundle, &engine.url(), &runcmd(&bundle.folder()))
+    }
+
+    /// With a runcmd of its own.
+    pub fn with(bundle: &GuestBundle, docker_host: &str, runcmd: &str) -> Guest {
         let dir = TempDir::with_prefix("guestbake-guest-").expect("a temporary directory");
         let path = |name: &str| dir.path().join(name);
         for folder in ["run", "lib", "sbin"] {
@@ -78,7 +94,7 @@ impl Guest {
             fs::write(&file, script).expect("a script");
             fs::set_permissions(&file, Permissions::from_mode(0o755)).expect("a script");
         }
-        fs::write(path("runcmd"), runcmd(&bundle.dir.path().join("bundle"))).expect("runcmd");
+        fs::write(path("runcmd"), runcmd).expect("runcmd");
         let console = Arc::default();
         let (held, reader) = fifo(&path("console"), &console);
         let first = Command::new("unshare")
@@ -87,7 +103,7 @@ impl Guest {
             .args(["sh", "-c", FIRST_PROCESS, "guest.sh"])
             .arg(dir.path())
             .arg(bundle.dir.path().join("volume"))
-            .env("DOCKER_HOST", engine.url())
+            .env("DOCKER_HOST", docker_host)
             .env("GUESTBAKE_POWER_OFF", "never")
             .env_remove("STACK_DEPS_TIMEOUT")
             .stdin(Stdio::null())
