@@ -4,7 +4,8 @@
 #
 #   guestbake-bootstrap [OPTION…]          the whole way; options go to `guestbake run`
 #   guestbake-bootstrap resume [OPTION…]   the same, if a reset cut off the run that cloud-init began, and nothing otherwise
-#   guestbake-bootstrap last-resort        ends what a run left unsaid and undone that was killed
+#   guestbake-bootstrap last-resort        ends what a run left unsaid and undone that was killed; with `appointed` it
+#                                          waits for the end of one that goes on
 #
 # Environment: GUESTBAKE_LABEL (STACKBUNDLE), GUESTBAKE_DEVICE_TIMEOUT in seconds (30),
 # GUESTBAKE_POWER_OFF=never leaves the machine on after a failure here.
@@ -248,14 +249,17 @@ run_program() {
     trap - TERM INT HUP
     kill -TERM "$watcher" 2>/dev/null
     if [ "$status" -gt 128 ]; then
-        # Killed, it leaves a worker behind that finishes what it began: diagnostics, then the marker.
+        # Killed, it leaves a worker behind that finishes what it began: diagnostics, then the marker. One that was killed
+        # too keeps its lock as long as the kernel holds it up.
         waited=0
         while is_running && [ "$waited" -lt 180 ]; do
             sleep 1
             waited=$((waited + 1))
         done
+        end_unfinished "$status"
+    elif ! is_running; then
+        end_unfinished "$status"
     fi
-    is_running || end_unfinished "$status"
     return "$status"
 }
 
@@ -318,14 +322,27 @@ start_over() {
     timeout -k 5 300 rm -rf /var/lib/docker /var/lib/containerd
 }
 
+# Whether somebody who can still speak has the run's lock. Who was killed keeps it as long as the kernel holds up one of
+# his threads, but his descriptors are gone, or SIGKILL is pending.
+is_answered_for() {
+    for held in /proc/[0-9]*/fd/9; do
+        process=${held%/fd/9}
+        # shellcheck disable=SC3013 # dash and busybox have it
+        if [ "$held" -ef "$run_lock" ] && [ "$process" != "/proc/$$" ] &&
+            ! grep -Eqs '^(Sig|Shd)Pnd:.*[13579bdf]..$' "$process/status"; then
+            return 0
+        fi
+    done
+    return 1
+}
+
 # Somebody outside of cloud-init's processes, which may all be killed at once, has the last word: once the lock is free,
 # nobody of us is left. The unit has its OnFailure= for that.
 appoint_last_resort() {
-    # shellcheck disable=SC2016 # for the inner shell
     grep -q /guestbake.service /proc/self/cgroup ||
         timeout -k 1 10 systemd-run --quiet --collect --unit="guestbake-last-resort-$$" -p DefaultDependencies=no \
-            -p OOMScoreAdjust=-900 --setenv=GUESTBAKE_POWER_OFF="${GUESTBAKE_POWER_OFF:-}" \
-            sh -c 'flock "$1" true; EXIT_STATUS=KILL exec "$2" last-resort' sh "$run_lock" "$0" 9>&-
+            -p OOMScoreAdjust=-900 --setenv=GUESTBAKE_POWER_OFF="${GUESTBAKE_POWER_OFF:-}" --setenv=EXIT_STATUS=KILL \
+            "$0" last-resort appointed 9>&-
 }
 
 # A redirection that fails for `exec` ends the shell.
@@ -340,8 +357,13 @@ fi
 # cloud-init and systemd may both start it; one run at a time.
 exec 9>"$run_lock"
 if [ "${1:-}" = last-resort ]; then
-    # Whoever holds it is at it.
-    flock -w 20 9 || exit 0
+    # Whoever holds it is at it; who is appointed waits for his end.
+    patience=20
+    [ "${2:-}" != appointed ] || patience=120
+    # Without the descriptor: busybox's `timeout` stays behind for a moment.
+    until { timeout -k 1 "$patience" flock "$run_lock" true 9>&- && flock -n 9; } || ! is_answered_for; do
+        [ "${2:-}" = appointed ] || exit 0
+    done
     end_unfinished "${EXIT_STATUS:-${MONITOR_EXIT_STATUS:-unknown}}"
     exit 0
 fi

@@ -15,10 +15,15 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Nobody asks an engine.
 const NO_ENGINE: &str = "unix:///nowhere";
 
+/// The bootstrap's patience is over soon: minutes with a worker that goes on alone, and those of the last resort.
+const SOON: &str = "sed -i 's/-lt 180 /-lt 1 /; s/patience=[0-9]*/patience=1/' /usr/local/sbin/guestbake-bootstrap";
+
 /// What the host sees when this runs in a guest.
 fn console(bundle: &GuestBundle, shell: &str, script: &str) -> String {
     let bootstrap = format!("{shell} /usr/local/sbin/guestbake-bootstrap");
-    let script = script.replace("BOOTSTRAP", &bootstrap);
+    let script = script
+        .replace("SOON", SOON)
+        .replace("BOOTSTRAP", &bootstrap);
     Guest::with(bundle, NO_ENGINE, &script).end(LIMIT)
 }
 
@@ -91,5 +96,66 @@ fn checksums_are_verified_with_the_tools_of_the_guest() {
             let console = console(&bundle, SHELLS[0], &script);
             assert_failed(&console, reason, tool);
         }
+    }
+}
+
+#[test]
+fn a_killed_worker_that_keeps_its_lock_is_not_waited_for_for_ever() {
+    let bundle = empty_bundle();
+    for shell in SHELLS {
+        let script = r#"SOON
+cat >/usr/local/bin/guestbake <<'END'
+#!/bin/sh
+[ "$1" = run ] || exit 0
+mkdir -p /run/guestbake
+exec 8>/run/guestbake/lock
+flock 8
+tail -f /dev/null &
+echo $! >/run/holder
+kill -KILL $$
+END
+chmod +x /usr/local/bin/guestbake
+BOOTSTRAP
+echo THE LOCK IS LET GO >/dev/console
+kill $(cat /run/holder)"#;
+        let console = console(&bundle, shell, script);
+        assert_failed(&console, "killed", shell);
+        let (before, _) = console.split_once("THE LOCK IS LET GO").expect(&console);
+        assert!(before.contains(FAILED), "{shell}: {console}");
+    }
+}
+
+/// The lock's holder as the kernel leaves it when it does not let go of one of its threads: the first one is gone.
+const HELD_UP: &str = "import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(1000,)).start()
+ctypes.CDLL(None).pthread_exit(None)";
+
+#[test]
+fn the_last_resort_speaks_for_those_that_cannot_and_for_nobody_else() {
+    let bundle = empty_bundle();
+    for shell in SHELLS {
+        let script = r#"SOON
+lock=/run/guestbake-bootstrap.lock
+hold() {
+    (exec 9>$lock; flock 9; exec "$@") &
+    holder=$!
+    while flock -n $lock true; do sleep 0.1; done
+}
+hold tail -f /dev/null
+EXIT_STATUS=KILL BOOTSTRAP last-resort
+echo IT WAS LEFT ALONE >/dev/console
+kill $holder
+wait $holder
+hold python3 -c 'HELD_UP'
+until grep -q '^State:.Z' /proc/$holder/status; do sleep 0.1; done
+EXIT_STATUS=KILL BOOTSTRAP last-resort appointed
+echo IT IS LET GO >/dev/console
+kill -KILL $holder"#;
+        let console = console(&bundle, shell, &script.replace("HELD_UP", HELD_UP));
+        assert_failed(&console, "killed", shell);
+        let (alone, rest) = console.split_once("IT WAS LEFT ALONE").expect(&console);
+        assert!(!alone.contains(FAILED), "{shell}: {console}");
+        let (held_up, _) = rest.split_once("IT IS LET GO").expect(&console);
+        assert!(held_up.contains(FAILED), "{shell}: {console}");
     }
 }
