@@ -55,11 +55,12 @@ fn place(files: &Files, file: &PlacedFile, left_out: &[PathBuf]) -> io::Result<(
 }
 
 fn finish(file: &PlacedFile) -> io::Result<()> {
-    if let Some(mode) = file.mode {
-        fs::set_permissions(&file.path, Permissions::from_mode(mode))?;
-    }
+    // A change of the owner takes set-user-id and the like away.
     if file.uid.is_some() || file.gid.is_some() {
         chown(&file.path, file.uid, file.gid)?;
+    }
+    if let Some(mode) = file.mode {
+        fs::set_permissions(&file.path, Permissions::from_mode(mode))?;
     }
     Ok(())
 }

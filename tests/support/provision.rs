@@ -79,8 +79,8 @@ pub struct Provision {
     args: Vec<OsString>,
     environment: Vec<(String, String)>,
     stdout: Option<File>,
-    /// Whose network the program runs in; the machine's if nobody's.
-    network: Option<Pid>,
+    /// What starts the program, instead of the test itself.
+    starter: Vec<OsString>,
 }
 
 impl Provision {
@@ -95,10 +95,8 @@ impl Provision {
 
     /// For an engine with a network of its own, run in that.
     pub fn beside(engine: &PrivateEngine, plan: &str) -> Self {
-        Provision {
-            network: Some(engine.pid()),
-            ..Self::on(engine, plan)
-        }
+        let network = format!("--net=/proc/{}/ns/net", engine.pid().as_raw_nonzero());
+        Self::on(engine, plan).started_by(["nsenter", &network])
     }
 
     pub fn at(docker_host: &str, plan: &str) -> Self {
@@ -113,7 +111,7 @@ impl Provision {
             args: Vec::new(),
             environment: Vec::new(),
             stdout: None,
-            network: None,
+            starter: Vec::new(),
         }
         .file("build-arch.env", arch)
         .file("guestbake.toml", plan)
@@ -152,6 +150,12 @@ impl Provision {
 
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// By a command that takes the program's as its last arguments, and becomes it.
+    pub fn started_by<A: Into<OsString>>(mut self, starter: impl IntoIterator<Item = A>) -> Self {
+        self.starter = starter.into_iter().map(Into::into).collect();
         self
     }
 
@@ -195,11 +199,10 @@ impl Provision {
     }
 
     fn command_alone(&self, verb: &str) -> Command {
-        let mut command = match self.network {
-            Some(pid) => {
-                let mut command = Command::new("nsenter");
-                let network = format!("--net=/proc/{}/ns/net", pid.as_raw_nonzero());
-                command.arg(network).arg(PROGRAM);
+        let mut command = match self.starter.split_first() {
+            Some((starter, arguments)) => {
+                let mut command = Command::new(starter);
+                command.args(arguments).arg(PROGRAM);
                 command
             }
             None => Command::new(PROGRAM),

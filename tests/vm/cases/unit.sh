@@ -1,5 +1,5 @@
 #!/bin/bash
-# The way through the systemd unit, with a migration and a smoke test; what the unit is allowed beyond its job; and, where
+# The way through the systemd unit, with a migration, a smoke test and files in every corner; what the unit is allowed beyond its job; and, where
 # the guest is emulated, that limits, command, environment and migration are those for that: its page is in another place.
 . tests/vm/case.sh
 
@@ -36,6 +36,23 @@ command = ["httpd", "-f", "-p", "127.0.0.1:8081", "-h", "/tmp"]
 environment = { HOW = "emulated" }
 [emulation.migrations.page]
 command = ["sh", "-c", "test \"$HOW\" = emulated && echo here > /tmp/index.html"]
+[[files]]
+path = "/home/web/page"
+content = "for the web server"
+uid = 33
+gid = 33
+mode = "0640"
+[[files]]
+path = "/root/web"
+folder = true
+mode = "2750"
+gid = 33
+[[files]]
+path = "/usr/share/web/page"
+content = "for everybody"
+[[files]]
+path = "/tmp/web/page"
+content = "for everybody"
 END
 iso/seed.sh --unit --print | sed 's|^runcmd:$|&\n  - systemctl daemon-reload; systemd-analyze security --no-pager guestbake.service >/dev/console|' >"$dir/user-data"
 seed_of "$dir/user-data"
@@ -49,4 +66,4 @@ if [ "$accel" = tcg ]; then
 fi
 check "the smoke test ran" result_has '"smoke":"passed"'
 exposure=$(sed -n 's/.*Overall exposure level for guestbake.service: \([0-9.]*\) .*/\1/p' "$dir/serial.txt")
-check "the unit's exposure, ${exposure:-unknown}, is under 4" awk "BEGIN { exit !(0 < ${exposure:-99} && ${exposure:-99} < 4) }"
+check "the unit's exposure, ${exposure:-unknown}, is under 5" awk "BEGIN { exit !(0 < ${exposure:-99} && ${exposure:-99} < 5) }"
