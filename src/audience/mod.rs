@@ -45,8 +45,9 @@ trait Listener: Send {
 pub struct Audience(RefCell<Vec<Box<dyn Listener>>>);
 
 impl Audience {
-    /// Whoever is here. The channel is for a port of the host's, if it is not at its usual place.
-    pub fn here(channel: Option<&Path>) -> Self {
+    /// Whoever is here, for a run that begins or for the rest of one. The channel is for a port of the host's, if it is not
+    /// at its usual place.
+    pub fn here(channel: Option<&Path>, begins: bool) -> Self {
         let mut all: Vec<Box<dyn Listener>> = Vec::new();
         if let Some(notifier) = Notifier::of_this_service() {
             all.push(Box::new(manager::Manager::new(notifier)));
@@ -59,7 +60,7 @@ impl Audience {
         if let Some(path) = channel.map(Path::to_owned).or(usual) {
             all.push(Box::new(wire::Wire::to(Port::open(&path))));
         }
-        if let Some(share) = Share::tagged(SHARE) {
+        if let Some(share) = Share::tagged(SHARE, begins) {
             all.push(Box::new(host_share::Files(share)));
         }
         Audience(RefCell::new(all))

@@ -49,8 +49,9 @@ pub struct Share {
 }
 
 impl Share {
-    /// None if this machine has none of either kind. That one has this tag is only found out by the thread.
-    pub fn tagged(tag: &'static str) -> Option<Self> {
+    /// None if this machine has none of either kind. That one has this tag is only found out by the thread. Files that are
+    /// appended to begin anew with a fresh one.
+    pub fn tagged(tag: &'static str, fresh: bool) -> Option<Self> {
         let kinds: Vec<_> = kinds_here();
         if kinds.is_empty() {
             return None;
@@ -62,14 +63,14 @@ impl Share {
             }
             let mounted = kinds.into_iter().find_map(|kind| mount(kind, tag).ok());
             if let Some(root) = mounted {
-                serve(root, &received);
+                serve(root, &received, fresh);
             }
         };
         let started = thread::Builder::new().name("share".into()).spawn(work);
         started.ok().map(|_| Share { orders })
     }
 
-    /// Adds a line to a file that is new in this run.
+    /// Adds a line to a file.
     pub fn append(&self, name: &'static str, line: String) {
         let _ = self.orders.try_send(Order::Append(name, line));
     }
@@ -135,12 +136,16 @@ fn mount(kind: &Kind, tag: &str) -> io::Result<OwnedFd> {
 }
 
 /// Until the end is ordered, or nobody is left to order anything.
-fn serve(root: OwnedFd, orders: &Receiver<Order>) {
+fn serve(root: OwnedFd, orders: &Receiver<Order>, fresh: bool) {
+    let appending = match fresh {
+        true => OFlags::APPEND | OFlags::TRUNC,
+        false => OFlags::APPEND,
+    };
     let mut open: VecDeque<(&str, File)> = VecDeque::new();
     while let Ok(order) = orders.recv() {
         // A full or broken share has no one to complain to.
         let _ = match order {
-            Order::Append(name, line) => append(&root, &mut open, name, &line),
+            Order::Append(name, line) => append(&root, &mut open, name, &line, appending),
             Order::Replace(name, content) => replace(&root, name, &content),
             Order::End(done) => {
                 for (_, file) in &open {
@@ -160,11 +165,12 @@ fn append<'n>(
     open: &mut VecDeque<(&'n str, File)>,
     name: &'n str,
     line: &str,
+    appending: OFlags,
 ) -> io::Result<()> {
     let at = match open.iter().position(|(known, _)| *known == name) {
         Some(at) => at,
         None => {
-            open.push_back((name, create(root, name)?));
+            open.push_back((name, create(root, name, appending)?));
             open.len() - 1
         }
     };
@@ -173,14 +179,37 @@ fn append<'n>(
 
 fn replace(root: &OwnedFd, name: &str, content: &[u8]) -> io::Result<()> {
     let beside = format!(".{name}.new");
-    let mut file = create(root, &beside)?;
+    let mut file = create(root, &beside, OFlags::TRUNC)?;
     file.write_all(content)?;
     file.sync_all()?;
     Ok(rustix::fs::renameat(root, &beside, root, name)?)
 }
 
-fn create(root: &OwnedFd, name: &str) -> io::Result<File> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+fn create(root: &OwnedFd, name: &str, how: OFlags) -> io::Result<File> {
+    let flags = how | OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
     let file = rustix::fs::openat(root.as_fd(), name, flags, Mode::from_raw_mode(0o644))?;
     Ok(File::from(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn served(folder: &std::path::Path, line: &str, fresh: bool) -> String {
+        let (orders, received) = mpsc::sync_channel(KEPT);
+        let share = Share { orders };
+        share.append("log", line.to_owned());
+        drop(share);
+        let root = File::open(folder).unwrap().into();
+        serve(root, &received, fresh);
+        fs::read_to_string(folder.join("log")).unwrap()
+    }
+
+    #[test]
+    fn who_takes_over_a_run_goes_on_with_its_files() {
+        let folder = tempfile::tempdir().unwrap();
+        served(folder.path(), "of a run before", true);
+        assert_eq!(served(folder.path(), "one", true), "one\n");
+        assert_eq!(served(folder.path(), "two", false), "one\ntwo\n");
+    }
 }

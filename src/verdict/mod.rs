@@ -121,10 +121,11 @@ impl Announcer {
         let log = Console::open_fresh(&outlets.log);
         let (title, stages) = view.of_what();
         let trail = Trail::begin(&outlets.state, &title, &stages);
+        let audience = Audience::here(outlets.channel.as_deref(), true);
         Self::with(
             outlets,
             (passages, Told::nobody()),
-            (log, trail, view),
+            (log, audience, trail, view),
             Progress::default(),
             power,
             record,
@@ -140,7 +141,9 @@ impl Announcer {
     ) -> Self {
         let record = Record::new(&outlets.state, outlets.record.as_deref());
         let log = Console::open(&outlets.log, "");
-        let others = (log, Trail::go_on(&outlets.state), View::plain());
+        let audience = Audience::here(outlets.channel.as_deref(), false);
+        let trail = Trail::go_on(&outlets.state);
+        let others = (log, audience, trail, View::plain());
         let told = record.told();
         Self::with(outlets, (passages, told), others, progress, power, record)
     }
@@ -148,7 +151,7 @@ impl Announcer {
     fn with(
         outlets: Outlets,
         (passages, told): (Passages, Told),
-        (log, trail, view): (Console, Trail, View),
+        (log, audience, trail, view): (Console, Audience, Trail, View),
         progress: Progress,
         power: Arc<dyn Power>,
         record: Record,
@@ -173,7 +176,7 @@ impl Announcer {
                 .map(open)
                 .collect(),
             log: Some(log).filter(|log| untold(&log.path)),
-            audience: Audience::here(outlets.channel.as_deref()),
+            audience,
             progress,
             reports: write_reports(
                 vec![outlets.report.clone(), outlets.state.join("report.json")],
