@@ -143,29 +143,42 @@ fn forget_machine_id(root: &Path) -> io::Result<()> {
 
 /// Logs are emptied and keep owner and permissions, which who writes them may need; what was rotated away goes.
 fn clear(folder: &Path, kept: &[PathBuf]) -> io::Result<u64> {
+    let is_journal = folder.ends_with("log/journal");
     let mut bytes = 0;
     for path in entries(folder)? {
-        let found = fs::symlink_metadata(&path)?;
         if is_own(&path) || kept.contains(&path) {
             continue;
         }
-        let is_journal = folder.ends_with("log/journal");
-        if found.is_dir() && !is_journal {
-            bytes += clear(&path, kept)?;
-            continue;
+        bytes += match is_journal {
+            true => size_of(&path).and_then(|bytes| remove(&path).map(|()| bytes)),
+            false => clear_one(&path, kept),
         }
-        if is_journal {
-            bytes += size_of(&path)?;
-            remove(&path)?;
-        } else if found.is_file() {
-            bytes += found.blocks() * 512;
-            match is_rotated(&path) {
-                true => remove(&path)?,
-                false => File::options().write(true).open(&path)?.set_len(0)?,
-            }
-        }
+        .or_else(unless_gone)?;
     }
     Ok(bytes)
+}
+
+fn clear_one(path: &Path, kept: &[PathBuf]) -> io::Result<u64> {
+    let found = fs::symlink_metadata(path)?;
+    if found.is_dir() {
+        return clear(path, kept);
+    }
+    if !found.is_file() {
+        return Ok(0);
+    }
+    match is_rotated(path) {
+        true => remove(path)?,
+        false => File::options().write(true).open(path)?.set_len(0)?,
+    }
+    Ok(found.blocks() * 512)
+}
+
+/// Whoever writes logs also rotates them, meanwhile.
+fn unless_gone(error: io::Error) -> io::Result<u64> {
+    match error.kind() {
+        io::ErrorKind::NotFound => Ok(0),
+        _ => Err(error),
+    }
 }
 
 /// How this image came about.
@@ -187,7 +200,7 @@ fn size_of(path: &Path) -> io::Result<u64> {
         true => entries(path)?,
         false => Vec::new(),
     };
-    let sizes = inside.iter().map(|path| size_of(path));
+    let sizes = inside.iter().map(|path| size_of(path).or_else(unless_gone));
     Ok(found.blocks() * 512 + sizes.sum::<io::Result<u64>>()?)
 }
 
@@ -221,6 +234,7 @@ fn named(path: &Path, error: &io::Error) -> io::Error {
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
     use tempfile::TempDir;
 
     fn root_with(files: &[&str]) -> TempDir {
@@ -321,5 +335,26 @@ mod tests {
         assert_eq!(fs::read(log.join("provision.log")).unwrap().len(), 5000);
         // It is there that the journal goes on at the next boot.
         assert!(log.join("journal").is_dir());
+    }
+
+    #[test]
+    fn a_log_that_is_rotated_away_meanwhile_is_no_error() {
+        const NAMES: [&str; 2] = ["log/syslog", "log/journal/of-a-user.journal"];
+        let root = root_with(&NAMES);
+        let log = root.path().join("log");
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Relaxed) {
+                    for path in NAMES.map(|name| root.path().join(name)) {
+                        fs::write(&path, "x").unwrap();
+                        let _ = fs::remove_file(path);
+                    }
+                }
+            });
+            let cleared = (0..2000).try_for_each(|_| clear(&log, &[]).map(|_| ()));
+            is_over.store(true, Relaxed);
+            cleared.unwrap();
+        });
     }
 }
