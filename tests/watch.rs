@@ -307,6 +307,35 @@ fn what_comes_over_the_port_is_shown_and_left_on_the_host() {
 }
 
 #[test]
+fn a_host_that_has_no_room_for_log_and_report_still_sees_the_guest_to_its_end() {
+    let scene = Scene::new();
+    // Neither takes anything.
+    fs::create_dir_all(scene.path("out/report.json")).unwrap();
+    std::os::unix::fs::symlink("/dev/full", scene.path("out/provision.log")).unwrap();
+    let watch = scene.start(WatchOptions {
+        channel: Some(scene.path("channel")),
+        out: Some(scene.path("out")),
+        ..scene.options()
+    });
+    scene.append(
+        "channel",
+        "{\"report\":{\"version\":2,\"elapsed_s\":1.0}}\n{\"log\":\"after the report\"}\n",
+    );
+    scene.screen.wait_for("after the report");
+    scene.append("channel", "{\"end\":\"STACK_CLOUD_INIT_DONE\"}\n");
+    scene.append("serial.log", "STACK_CLOUD_INIT_DONE\n");
+    assert_eq!(watch.join().unwrap(), WatchEnd::Done);
+    let said = scene.screen.content();
+    for missing in [
+        "out/provision.log lacks something: No space left",
+        "out/report.json lacks something: ",
+        "watch: no time line: the report could not be kept",
+    ] {
+        assert!(said.contains(missing), "{said}");
+    }
+}
+
+#[test]
 fn a_report_beside_the_shared_log_is_taken_and_none_at_all_is_said() {
     let scene = Scene::new();
     fs::create_dir(scene.path("share")).unwrap();

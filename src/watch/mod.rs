@@ -89,7 +89,8 @@ impl From<Marker> for WatchEnd {
 /// Prints what the guest reports until a marker, the end of the VM or the limit, then one line that says which.
 /// Without a process only a marker or the limit ends it.
 ///
-/// That `out` takes no more (a closed pipe) is no error: the outcome still counts.
+/// That `out` takes no more (a closed pipe) is no error, nor that the host has no room for what is to be left on it: the
+/// outcome still counts.
 ///
 /// # Errors
 /// A number that is no process, or a log that is no plain file or cannot be read.
@@ -238,7 +239,7 @@ impl<'a> Watch<'a> {
         for news in channel.next()? {
             match (news, &mut self.kept) {
                 (News::Line(line), _) => self.print(Source::Channel, &line),
-                (News::Report(json), Some(kept)) => kept.report(json)?,
+                (News::Report(json), Some(kept)) => kept.report(json),
                 (News::Report(_), None) => {}
             }
         }
@@ -276,10 +277,9 @@ impl<'a> Watch<'a> {
             self.print_tail(options);
         }
         if let Some(kept) = &mut self.kept {
-            let _ = match kept.finish(options.log.as_deref()) {
-                Ok(left) => writeln!(self.out, "watch: {left}"),
-                Err(why) => writeln!(self.out, "watch: no time line: {why}"),
-            };
+            for line in kept.finish(options.log.as_deref()) {
+                let _ = writeln!(self.out, "watch: {line}");
+            }
         }
         let seconds = elapsed.as_secs_f64();
         let _ = match end {
