@@ -73,12 +73,22 @@ json() {
     printf %s "$1" | tr -s '[:cntrl:]' ' ' | sed 's/[\\"]/\\&/g'
 }
 
+# What a disk does not take within 10 s is left. `timeout` would wait for a `sync` that hangs in the kernel.
+sync_for_a_while() {
+    sync 9>&- &
+    waited=0
+    while kill -0 "$!" 2>/dev/null && [ "$waited" -lt 10 ]; do
+        sleep 1
+        waited=$((waited + 1))
+    done
+}
+
 power_off() {
     if [ "${GUESTBAKE_POWER_OFF:-}" = never ]; then
         return
     fi
-    timeout -k 1 10 sync
-    force='sleep 15; timeout -k 1 3 systemctl poweroff --force --force; sleep 3; echo o >/proc/sysrq-trigger'
+    sync_for_a_while
+    force='sleep 15; systemctl poweroff --force --force & sleep 3; echo o >/proc/sysrq-trigger'
     # A unit of its own without default dependencies: the shutdown that may hang does not stop it.
     if ! timeout -k 1 5 systemd-run --quiet --unit=guestbake-power-off -p DefaultDependencies=no sh -c "$force" 2>/dev/null; then
         (trap '' TERM HUP; sh -c "$force") >/dev/null 2>&1 &
@@ -234,7 +244,7 @@ is_running() {
 
 run_program() {
     # cloud-init copies what its commands print to the console; the program writes there itself.
-    (umask 077 && : >"$log")
+    (umask 077 && : >"$log") 2>/dev/null || log=/dev/null
     "$program" run --record "$lasting" "$@" >"$log" 2>&1 &
     agent=$!
     watch_over "$agent" >/dev/null 2>&1 9>&- &
@@ -346,7 +356,12 @@ appoint_last_resort() {
 }
 
 # A redirection that fails for `exec` ends the shell.
-if ! said=$({ : >>"$run_lock"; } 2>&1); then
+if ! command -v flock >/dev/null; then
+    said="this guest has no command flock"
+else
+    said=$({ : >>"$run_lock"; } 2>&1)
+fi
+if [ -n "$said" ]; then
     case ${1:-} in
         # The run that it is for has said so.
         last-resort) exit 0 ;;
@@ -386,7 +401,7 @@ else
     rm -f "$lasting/began-empty"
     ! engine_is_empty || : >"$lasting/began-empty"
     # Before anything is made that it is to tell of.
-    timeout -k 1 10 sync
+    sync_for_a_while
 fi
 rm -f "$lasting/decided" "$lasting/verdict"
 mkdir -p "$private"

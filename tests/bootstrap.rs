@@ -59,6 +59,27 @@ fn where_run_cannot_be_written_the_bootstrap_says_so_once() {
 }
 
 #[test]
+fn what_the_guest_lacks_is_said_and_what_can_be_done_without_it_is_done() {
+    let bundle = GuestBundle::changed("nonsense = 1", |_| ());
+    let lacks = [
+        ("mount --bind /dev/null /usr/bin/flock", "internal", "flock"),
+        (
+            "mount -t tmpfs -o ro none /var/log",
+            "plan_invalid",
+            "nonsense",
+        ),
+    ];
+    for shell in SHELLS {
+        for (lack, reason, word) in lacks {
+            let script = format!("{lack}\nBOOTSTRAP --bundle {}", bundle.folder().display());
+            let console = console(&bundle, shell, &script);
+            assert_failed(&console, reason, shell);
+            assert!(console.contains(word), "{shell}: {console}");
+        }
+    }
+}
+
+#[test]
 fn a_device_timeout_that_is_no_number_is_30_seconds() {
     let bundle = empty_bundle();
     for shell in SHELLS {

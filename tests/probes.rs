@@ -114,18 +114,25 @@ fn a_command_that_hangs_is_ended_with_its_attempt() {
     let plan = "wait.timeout = '2s'\n".to_owned()
         + &container("hung-exec", script)
         + &service("hung", "'sleep', '4711'")
-        + &service("hung-script", "'/tmp/hung.sh'");
+        + &service("hung-script", "'/tmp/hung.sh'")
+        + &service("hung-other", "'sh', '-c', 'exec sleep 4713'");
     let ended = Provision::new(&plan).run();
     let words = [
         "hung (no end within 0.2s)",
         "hung-script (no end within 0.2s)",
+        "hung-other (no end within 0.2s)",
     ];
     ended.assert_failed(32, "wait_timeout", "wait", &words);
     let processes = engine()
         .request("GET", "/containers/hung-exec/top", b"")
         .body;
     // The last one may have been begun as the budget ended.
-    for command in ["sleep 4711", "/bin/sh /tmp/hung.sh", "sleep 4712"] {
+    for command in [
+        "sleep 4711",
+        "/bin/sh /tmp/hung.sh",
+        "sleep 4712",
+        "sleep 4713",
+    ] {
         let left = processes.matches(&format!("\"{command}\"")).count();
         assert!(left <= 1, "{left} are left: {processes}");
     }

@@ -103,14 +103,22 @@ impl DockerEngine {
         else {
             return;
         };
-        let cmdline =
-            std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
-        if is_command(&cmdline, &command.argv) && state.running == Some(true) {
+        let about = |what| std::fs::read(format!("/proc/{}/{what}", pid.as_raw_nonzero()));
+        let cmdline = about("cmdline").unwrap_or_default();
+        let cgroup = about("cgroup").unwrap_or_default();
+        let container = state.container_id.unwrap_or_default();
+        let is_it = is_command(&cmdline, &command.argv) || is_of(&container, &cgroup);
+        if is_it && state.running == Some(true) {
             // The engine starts it as a group of its own: what a script has started goes with it.
             let _ =
                 kill_process_group(pid, Signal::KILL).or_else(|_| kill_process(pid, Signal::KILL));
         }
     }
+}
+
+/// Engines name a container's cgroup by its id; what runs there may be another program by now (`sh -c 'exec …'`).
+fn is_of(container: &str, cgroup: &[u8]) -> bool {
+    !container.is_empty() && String::from_utf8_lossy(cgroup).contains(container)
 }
 
 /// Interpreters stand before what they run: that of a script, that of a foreign program; and what was looked up in `PATH`
