@@ -28,6 +28,10 @@ static NAMED_VALUE: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a pattern")
 });
 
+/// As TOML, JSON and Rust write a string.
+static QUOTED: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#""((?:[^"\\]|\\.)*)""#).expect("a pattern"));
+
 /// Knows secrets and takes them out of text.
 #[derive(Default)]
 pub struct Masker {
@@ -69,12 +73,25 @@ impl Masker {
 
     pub fn mask(&self, text: &str) -> String {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let text = match &known.finder {
-            Some(finder) => finder.replace_all(text, &vec![MASK; known.forms.len()]),
-            None => text.to_owned(),
-        };
+        let text = known.mask(text);
         let text = URL_PASSWORD.replace_all(&text, "${1}***@");
         NAMED_VALUE.replace_all(&text, mask_named).into_owned()
+    }
+
+    /// Known values alone, and inside of double quotes alone: in a language outside of them stand its own words.
+    pub fn mask_quoted(&self, text: &str) -> String {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let quoted = |found: &Captures<'_>| format!("\"{}\"", known.mask(&found[1]));
+        QUOTED.replace_all(text, quoted).into_owned()
+    }
+}
+
+impl Known {
+    fn mask(&self, text: &str) -> String {
+        match &self.finder {
+            Some(finder) => finder.replace_all(text, &vec![MASK; self.forms.len()]),
+            None => text.to_owned(),
+        }
     }
 }
 
@@ -169,6 +186,16 @@ mod tests {
                 r#"API_KEY=x1 "token":"abc" POSTGRES_PASSWORD: pw db_password = 'a b' password: pw"#
             ),
             r#"API_KEY=*** "token":*** POSTGRES_PASSWORD: *** db_password = *** password: ***"#
+        );
+    }
+
+    #[test]
+    fn known_values_inside_of_quotes_alone() {
+        let masker = Masker::default();
+        masker.add(["true".to_owned(), "a\"b c".to_owned()]);
+        assert_eq!(
+            masker.mask_quoted(r#"external = true, x = ["--with true", "a\"b c"]"#),
+            r#"external = true, x = ["--with ***", "***"]"#
         );
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::model::{Container, HttpProbe, MigrationTarget, PlacedFile};
+use super::model::{Container, Hidden, HttpProbe, MigrationTarget, PlacedFile};
 use super::secrets::mask_url_passwords;
 
 impl fmt::Debug for Container {
@@ -19,6 +19,12 @@ impl fmt::Debug for PlacedFile {
         f.debug_struct("PlacedFile")
             .field("path", &self.path)
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Hidden").finish_non_exhaustive()
     }
 }
 

@@ -1,9 +1,12 @@
 //! Findings become one list of errors: every wrong place of a plan at once, in the order of its lines.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::node::Spot;
+use super::secrets::is_secret_name;
+use crate::mask::Masker;
 
 /// Errors kept of one plan; a file that is no plan at all would otherwise drown the consoles.
 pub(super) const MOST_ERRORS: usize = 200;
@@ -90,6 +93,7 @@ pub(super) struct Findings<'a> {
     errors: RefCell<Vec<PlanError>>,
     omitted: Cell<usize>,
     notes: RefCell<Vec<String>>,
+    secrets: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Findings<'a> {
@@ -101,6 +105,7 @@ impl<'a> Findings<'a> {
             errors: RefCell::default(),
             omitted: Cell::new(0),
             notes: RefCell::default(),
+            secrets: RefCell::default(),
         }
     }
 
@@ -149,11 +154,30 @@ impl<'a> Findings<'a> {
 
     /// What is no error and still worth a line.
     pub fn note(&self, at: Spot, message: impl fmt::Display) {
-        let note = format!("{}: {message}", self.named(at));
+        self.add_note(format!("{}: {message}", self.named(at)));
+    }
+
+    /// The same of a line of another file.
+    pub fn note_in_file(&self, file: &str, line: usize, message: impl fmt::Display) {
+        self.add_note(format!("{file}:{line}: {message}"));
+    }
+
+    fn add_note(&self, note: String) {
         let mut notes = self.notes.borrow_mut();
         if notes.len() < MOST_ERRORS && !notes.contains(&note) {
             notes.push(note);
         }
+    }
+
+    /// A variable that was read. If its name says that it is a secret, it is shown in no error, wherever it came to stand.
+    pub fn variable(&self, name: &str, value: &str) {
+        if is_secret_name(name) && !value.is_empty() {
+            self.secrets.borrow_mut().insert(value.to_owned());
+        }
+    }
+
+    pub fn secrets(&self) -> BTreeSet<String> {
+        self.secrets.borrow().clone()
     }
 
     pub fn take_notes(&self) -> Vec<String> {
@@ -200,6 +224,13 @@ impl<'a> Findings<'a> {
         let mut errors = self.errors.into_inner();
         if errors.is_empty() {
             return Ok(());
+        }
+        let masker = Masker::default();
+        // A word that names a key is no secret here.
+        masker.publish(errors.iter().map(|error| error.key.clone()));
+        masker.add(self.secrets.into_inner());
+        for error in &mut errors {
+            error.message = masker.mask_quoted(&error.message);
         }
         errors.sort_by(|a, b| {
             let rank = |error: &PlanError| {

@@ -81,8 +81,8 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
 /// What an env file says by Compose's rules; nothing, if it breaks them.
 pub fn variables_of_env_file(bytes: &[u8]) -> BTreeMap<String, String> {
     let outside = compose::Variables::of(&Environment::default());
-    let variables = compose::parse_env_file(bytes, &outside);
-    variables.unwrap_or_default().into_iter().collect()
+    let read = compose::parse_env_file(bytes, &outside);
+    read.unwrap_or_default().variables.into_iter().collect()
 }
 
 /// The validated plan in both its forms, or everything that is wrong with them.
@@ -108,6 +108,7 @@ pub fn parse(
         let emulated = plan(&emulated, Some(&overlay));
         Plans::new(native, emulated, overlay)
     });
+    let hidden = Hidden(findings.secrets());
     let mut notes = findings.take_notes();
     // Both forms have been read.
     notes.sort();
@@ -115,5 +116,7 @@ pub fn parse(
     findings.finish()?;
     let mut plans = plans.expect("where there is no document there are findings");
     plans.native.notes = notes;
+    plans.native.hidden = hidden.clone();
+    plans.emulated.hidden = hidden;
     Ok(plans)
 }

@@ -1,6 +1,6 @@
 //! The validated plan. Whoever holds a [`Plan`] need not ask whether a name in it exists or a number makes sense.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -57,10 +57,15 @@ pub struct Plan {
     pub finish: Finish,
     /// What is no error and still worth a line.
     pub notes: Vec<String>,
+    pub hidden: Hidden,
     /// How many times slower than native everything is taken to be: 1, or the emulation's factor. The limits above have
     /// it in them; this is for those that no plan sets.
     pub slowness: f64,
 }
+
+/// Values that its Compose files take from variables whose names say they are secrets: they may stand anywhere.
+#[derive(Clone, Default)]
+pub struct Hidden(pub BTreeSet<String>);
 
 /// A file or folder of the guest that is made before the containers are.
 #[derive(Clone)]
@@ -97,7 +102,7 @@ impl Plan {
         self.containers.iter().chain(of_migrations).chain(of_smoke)
     }
 
-    /// The names by which containers, services and migrations are spoken of.
+    /// What is spoken of: the names of containers, services and migrations, images and published ports.
     pub fn names(&self) -> Vec<String> {
         let of_smoke = self.smoke.iter();
         let checks = of_smoke.clone().flat_map(|smoke| &smoke.checks);
@@ -111,11 +116,16 @@ impl Plan {
             .iter()
             .chain(checks)
             .map(|service| &service.name);
+        let ports = self.all_containers().flat_map(|container| &container.ports);
+        let ports = ports.flat_map(|port| [Some(port.target), port.published]);
+        let ports = ports.flatten().map(|port| port.to_string());
         containers
             .map(|container| &container.name)
+            .chain(self.all_containers().map(|container| &container.image))
             .chain(services)
             .chain(migrations)
             .cloned()
+            .chain(ports)
             .collect()
     }
 }

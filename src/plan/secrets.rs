@@ -204,6 +204,7 @@ impl Plan {
                 .iter()
                 .for_each(|check| secrets.probe(&check.probe));
         }
+        self.hidden.0.iter().for_each(|value| secrets.add(value));
         let mut secrets: Vec<String> = secrets.0.into_iter().collect();
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets

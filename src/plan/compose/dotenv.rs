@@ -2,15 +2,23 @@
 //! behind a value, `export`, and variables inside of values. Docker's own `--env-file`, which has none of these, is
 //! [`crate::plan::env_file`], and what `format: raw` means.
 
-use super::interpolate::{self, Unset};
+use super::interpolate::{self, Seen};
 use super::variables::Variables;
 use crate::plan::env_file::EnvFileError;
 
-/// The variables in the order of the file. `outside` is what they may refer to beside those before them, and wins.
-pub fn parse(
-    bytes: &[u8],
-    outside: &Variables,
-) -> Result<Vec<(String, String)>, Vec<EnvFileError>> {
+/// What an env file says.
+#[derive(Default)]
+pub struct Read {
+    /// In the order of the file.
+    pub variables: Vec<(String, String)>,
+    /// What it refers to and is not there, with the lines.
+    pub unset: Vec<(usize, String)>,
+    /// Names that it refers to, and their values.
+    pub values: Vec<(String, String)>,
+}
+
+/// `outside` is what the variables may refer to beside those before them, and wins.
+pub fn parse(bytes: &[u8], outside: &Variables) -> Result<Read, Vec<EnvFileError>> {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {
@@ -26,15 +34,15 @@ pub fn parse(
         line: 1,
         known: outside.clone(),
         outside,
+        read: Read::default(),
     };
-    let mut variables = Vec::new();
     let mut errors = Vec::new();
     while parser.seek_statement() {
         let line = parser.line;
         match parser.statement() {
             Ok(Some((name, value))) => {
                 parser.known.set(&name, &value);
-                variables.push((name, value));
+                parser.read.variables.push((name, value));
             }
             Ok(None) => {}
             Err(message) => {
@@ -44,7 +52,7 @@ pub fn parse(
         }
     }
     if errors.is_empty() {
-        Ok(variables)
+        Ok(parser.read)
     } else {
         Err(errors)
     }
@@ -56,6 +64,7 @@ struct Parser<'a> {
     line: usize,
     known: Variables,
     outside: &'a Variables,
+    read: Read,
 }
 
 fn is_blank(character: char) -> bool {
@@ -131,12 +140,14 @@ impl<'a> Parser<'a> {
         for (index, character) in self.rest.char_indices().skip(1) {
             match character {
                 _ if character == quote && !escaped => {
-                    self.line += newlines(&self.rest[..index]);
+                    let lines = newlines(&self.rest[..index]);
                     self.rest = &self.rest[index + 1..];
-                    return match quote {
+                    let value = match quote {
                         '"' => self.interpolated(&unescaped(&value)),
                         _ => Ok(value),
                     };
+                    self.line += lines;
+                    return value;
                 }
                 '\\' if !escaped => {
                     escaped = true;
@@ -152,8 +163,13 @@ impl<'a> Parser<'a> {
         Err(format!("a `{quote}` is never closed"))
     }
 
-    fn interpolated(&self, value: &str) -> Result<String, String> {
-        interpolate::string(value, &self.known, &mut Unset(Vec::new()))
+    fn interpolated(&mut self, value: &str) -> Result<String, String> {
+        let mut seen = Seen::default();
+        let replaced = interpolate::string(value, &self.known, &mut seen);
+        let unset = seen.unset.into_iter();
+        self.read.unset.extend(unset.map(|name| (self.line, name)));
+        self.read.values.extend(seen.values);
+        replaced
     }
 }
 

@@ -9,22 +9,32 @@ const DEEPEST: usize = 32;
 /// What one string may grow to; a variable can be named many times.
 const LONGEST: usize = 1 << 20;
 
-/// What a string refers to and is not there; Compose takes it as empty, and warns.
-pub struct Unset(pub Vec<String>);
+/// What strings refer to.
+#[derive(Default)]
+pub struct Seen {
+    /// What is not there; Compose takes it as empty, and warns.
+    pub unset: Vec<String>,
+    /// Names and what was put in their place.
+    pub values: Vec<(String, String)>,
+}
 
 /// Replaces the variables in every string of the tree; keys are left as they are.
 pub fn tree(node: &mut Node, key: &str, variables: &Variables, findings: &Findings<'_>) {
     match &mut node.item {
         Item::Text(text) if text.contains('$') => {
-            let mut unset = Unset(Vec::new());
-            match string(text, variables, &mut unset) {
+            let mut seen = Seen::default();
+            let replaced = string(text, variables, &mut seen);
+            for (name, value) in &seen.values {
+                findings.variable(name, value);
+            }
+            match replaced {
                 Ok(new) => *text = new,
                 Err(message) => {
                     let key = key.to_owned();
                     findings.at(&Place { key, at: node.at }, message);
                 }
             }
-            for name in unset.0 {
+            for name in seen.unset {
                 findings.note(node.at, format!("${name} is not set, taken as empty"));
             }
         }
@@ -45,14 +55,14 @@ pub fn tree(node: &mut Node, key: &str, variables: &Variables, findings: &Findin
 }
 
 /// One string. Its error never shows a value: it may be a secret.
-pub fn string(text: &str, variables: &Variables, unset: &mut Unset) -> Result<String, String> {
-    expand(text, variables, unset, 0)
+pub fn string(text: &str, variables: &Variables, seen: &mut Seen) -> Result<String, String> {
+    expand(text, variables, seen, 0)
 }
 
 fn expand(
     text: &str,
     variables: &Variables,
-    unset: &mut Unset,
+    seen: &mut Seen,
     depth: usize,
 ) -> Result<String, String> {
     if depth > DEEPEST {
@@ -68,14 +78,14 @@ fn expand(
             rest = after;
         } else if let Some(braced) = rest.strip_prefix('{') {
             let end = closing(braced).ok_or("a `${` is never closed")?;
-            result += &braced_value(&braced[..end], variables, unset, depth)?;
+            result += &braced_value(&braced[..end], variables, seen, depth)?;
             rest = &braced[end + 1..];
         } else {
             let length = name_length(rest);
             if length == 0 {
                 return Err("a `$` that begins no variable; write `$$` for a dollar".to_owned());
             }
-            result += &value(&rest[..length], variables, unset);
+            result += &value(&rest[..length], variables, seen);
             rest = &rest[length..];
         }
         if result.len() > LONGEST {
@@ -111,18 +121,20 @@ fn closing(text: &str) -> Option<usize> {
     None
 }
 
-fn value(name: &str, variables: &Variables, unset: &mut Unset) -> String {
+fn value(name: &str, variables: &Variables, seen: &mut Seen) -> String {
     let value = variables.get(name);
     if value.is_none() {
-        unset.0.push(name.to_owned());
+        seen.unset.push(name.to_owned());
     }
-    value.unwrap_or_default().to_owned()
+    let value = value.unwrap_or_default().to_owned();
+    seen.values.push((name.to_owned(), value.clone()));
+    value
 }
 
 fn braced_value(
     text: &str,
     variables: &Variables,
-    unset: &mut Unset,
+    seen: &mut Seen,
     depth: usize,
 ) -> Result<String, String> {
     let length = name_length(text);
@@ -138,28 +150,26 @@ fn braced_value(
         .ok_or("not a variable: expected `${NAME}`, `${NAME:-default}`, `${NAME:?error}` or `${NAME:+word}`")?;
     let given = variables.get(name);
     let filled = given.filter(|value| !operator.starts_with(':') || !value.is_empty());
-    let word = |unset: &mut Unset| expand(word, variables, unset, depth + 1);
-    match operator {
-        "" => Ok(value(name, variables, unset)),
-        ":-" | "-" => match filled {
-            Some(value) => Ok(value.to_owned()),
-            None => word(unset),
-        },
-        ":+" | "+" => match filled {
-            Some(_) => word(unset),
-            None => Ok(String::new()),
-        },
-        _ => match filled {
-            Some(value) => Ok(value.to_owned()),
-            None => {
-                let why = word(unset)?;
-                let why = if why.is_empty() {
-                    String::new()
-                } else {
-                    format!(": {why}")
-                };
-                Err(format!("the variable {name} must be set{why}"))
-            }
-        },
-    }
+    let word = |seen: &mut Seen| expand(word, variables, seen, depth + 1);
+    let value = match operator {
+        "" => return Ok(value(name, variables, seen)),
+        ":+" | "+" => {
+            return match filled {
+                Some(_) => word(seen),
+                None => Ok(String::new()),
+            };
+        }
+        _ if filled.is_some() => filled.unwrap_or_default().to_owned(),
+        ":-" | "-" => word(seen)?,
+        _ => {
+            let why = word(seen)?;
+            let why = match why.as_str() {
+                "" => String::new(),
+                why => format!(": {why}"),
+            };
+            return Err(format!("the variable {name} must be set{why}"));
+        }
+    };
+    seen.values.push((name.to_owned(), value.clone()));
+    Ok(value)
 }

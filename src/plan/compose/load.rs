@@ -384,9 +384,14 @@ impl<'a> Loader<'a> {
             let name = &path.value;
             match self.files.read(name) {
                 Ok(bytes) if bytes.len() <= MOST_BYTES => match dotenv::parse(&bytes, variables) {
-                    Ok(read) => read
-                        .iter()
-                        .for_each(|(name, value)| variables.set(name, value)),
+                    Ok(read) => {
+                        for (name, value) in read.values.iter().chain(&read.variables) {
+                            self.findings.variable(name, value);
+                        }
+                        for (name, value) in &read.variables {
+                            variables.set(name, value);
+                        }
+                    }
                     Err(errors) => errors
                         .into_iter()
                         .for_each(|e| self.findings.in_file(name, Some(e.line), e.message)),

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use super::model::*;
 use super::secrets::is_secret_header;
+use crate::mask::Masker;
 use container::put_container;
 use toml_text::{TomlText, inline, text, texts, variable};
 pub(super) use toml_text::{text as quoted, texts as words};
@@ -17,7 +18,10 @@ pub(super) use toml_text::{text as quoted, texts as words};
 impl Plan {
     /// The effective plan as TOML. No secret is in it.
     pub fn effective(&self) -> String {
-        let mut out = TomlText::default();
+        let masker = Masker::default();
+        masker.publish(self.names());
+        masker.add(self.secrets());
+        let mut out = TomlText::new(masker);
         for note in &self.notes {
             out.comment(note);
         }

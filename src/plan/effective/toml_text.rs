@@ -4,21 +4,31 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::mask::Masker;
 use crate::plan::secrets::{MASK, is_secret_name, masked};
 
 /// TOML text under construction.
-#[derive(Default)]
-pub struct TomlText(String);
+pub struct TomlText {
+    text: String,
+    /// What is to be shown nowhere.
+    masker: Masker,
+}
 
 impl TomlText {
+    pub fn new(masker: Masker) -> Self {
+        let text = String::new();
+        TomlText { text, masker }
+    }
+
     /// `[run]`, `[[migrations]]`.
     pub fn header(&mut self, header: &str) {
-        let blank = if self.0.is_empty() { "" } else { "\n" };
+        let blank = if self.text.is_empty() { "" } else { "\n" };
         self.line(format_args!("{blank}{header}"));
     }
 
     /// A key whose value is TOML already.
     pub fn key(&mut self, name: &str, value: impl std::fmt::Display) {
+        let value = self.masker.mask_quoted(&value.to_string());
         self.line(format_args!("{} = {value}", key(name)));
     }
 
@@ -63,11 +73,11 @@ impl TomlText {
     }
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        writeln!(self.0, "{line}").expect("a String can be written to");
+        writeln!(self.text, "{line}").expect("a String can be written to");
     }
 
     pub fn finish(self) -> String {
-        self.0
+        self.text
     }
 }
 

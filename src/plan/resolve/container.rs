@@ -1,6 +1,7 @@
 //! A container's keys become a [`Container`]: its env files read, its references the engine's names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use super::Resolver;
 use crate::plan::compose;
@@ -156,9 +157,15 @@ impl Resolver<'_> {
         };
         let variables = match syntax {
             EnvSyntax::Docker => env_file::parse(&bytes, self.environment),
-            EnvSyntax::Compose(Some(variables)) => compose::parse_env_file(&bytes, variables),
-            EnvSyntax::Compose(None) => {
-                compose::parse_env_file(&bytes, &compose::Variables::of(self.environment))
+            EnvSyntax::Compose(variables) => {
+                let of_agent = || Rc::new(compose::Variables::of(self.environment));
+                let variables = variables.clone().unwrap_or_else(of_agent);
+                compose::parse_env_file(&bytes, &variables).map(|read| {
+                    for (name, value) in &read.values {
+                        self.findings.variable(name, value);
+                    }
+                    read.variables
+                })
             }
         };
         variables.unwrap_or_else(|errors| {

@@ -152,6 +152,7 @@ impl Resolver<'_> {
             containers: order::sorted(containers, self.findings),
             finish: self.finish(raw.finish),
             notes: Vec::new(),
+            hidden: Hidden::default(),
             slowness: 1.0,
         }
     }

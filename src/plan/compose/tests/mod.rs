@@ -4,6 +4,7 @@ mod accepted;
 mod keys;
 mod refused;
 mod schema;
+mod secrets;
 mod variables;
 
 use std::collections::BTreeMap;

@@ -217,9 +217,3 @@ fn a_container_of_the_plan_and_a_service_have_different_names() {
         ["guestbake.toml:1:12: profiles: belongs to `compose`, and there is none"]
     );
 }
-
-#[test]
-fn a_secret_is_in_no_error() {
-    let yaml = "services: {aa: {image: x, environment: {PASSWORD: ['hunter2']}}}";
-    assert!(!errors(yaml).concat().contains("hunter2"));
-}

@@ -1,6 +1,6 @@
 use super::*;
 use crate::plan::compose::dotenv;
-use crate::plan::compose::interpolate::{self, Unset};
+use crate::plan::compose::interpolate::{self, Seen};
 use crate::plan::compose::variables::Variables;
 
 fn known() -> Variables {
@@ -9,7 +9,7 @@ fn known() -> Variables {
 }
 
 fn interpolated(text: &str) -> Result<String, String> {
-    interpolate::string(text, &known(), &mut Unset(Vec::new()))
+    interpolate::string(text, &known(), &mut Seen::default())
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn unset_variables_are_noted_with_their_line() {
 }
 
 fn env(text: &str) -> Vec<(String, String)> {
-    dotenv::parse(text.as_bytes(), &known()).unwrap()
+    dotenv::parse(text.as_bytes(), &known()).unwrap().variables
 }
 
 fn only(text: &str) -> String {
@@ -95,12 +95,14 @@ fn env_files_have_quotes_comments_and_variables() {
 
 #[test]
 fn every_wrong_line_of_an_env_file_is_named_and_no_value_shown() {
-    let errors = dotenv::parse(b"X='never closed\n", &known()).unwrap_err();
+    let errors = dotenv::parse(b"X='never closed\n", &known()).err().unwrap();
     assert_eq!(
         (errors[0].line, errors[0].message.as_str()),
         (1, "a `'` is never closed")
     );
-    let errors = dotenv::parse(b"A=1\n\nb c=hunter2\n=x\ny!=2\nD=${\n", &known()).unwrap_err();
+    let errors = dotenv::parse(b"A=1\n\nb c=hunter2\n=x\ny!=2\nD=${\n", &known())
+        .err()
+        .unwrap();
     let lines: Vec<String> = errors
         .iter()
         .map(|e| format!("{}: {}", e.line, e.message))
