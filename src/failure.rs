@@ -133,6 +133,8 @@ pub struct Fault {
     pub stage: Option<Stage>,
     /// Output that shows the cause, such as a migration's last lines: shown right before it.
     pub evidence: Vec<String>,
+    /// Keys of files that its texts say something about.
+    pub keys: Vec<String>,
 }
 
 impl Fault {
@@ -147,6 +149,7 @@ impl Fault {
             container: None,
             stage: None,
             evidence: Vec::new(),
+            keys: Vec::new(),
         }
     }
 

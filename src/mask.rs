@@ -42,6 +42,7 @@ pub struct Masker {
 struct Known {
     forms: BTreeSet<String>,
     public: BTreeSet<String>,
+    keys: BTreeSet<String>,
     /// All forms at once; the time it takes grows with the text alone.
     finder: Option<AhoCorasick>,
 }
@@ -52,6 +53,13 @@ impl Masker {
     pub fn publish(&self, words: impl IntoIterator<Item = String>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.public.extend(words);
+    }
+
+    /// Keys that errors about files name. They may be called as secrets are (`services.keycloak.ports`), but behind them
+    /// stands what is wrong, and no value.
+    pub fn publish_keys(&self, keys: impl IntoIterator<Item = String>) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.keys.extend(keys);
     }
 
     /// From now on these values are masked, in every form in which they may be printed.
@@ -75,7 +83,11 @@ impl Masker {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let text = known.mask(text);
         let text = URL_PASSWORD.replace_all(&text, "${1}***@");
-        NAMED_VALUE.replace_all(&text, mask_named).into_owned()
+        let named = |found: &Captures<'_>| match known.is_place(&text, found) {
+            true => found[0].to_owned(),
+            false => mask_named(found),
+        };
+        NAMED_VALUE.replace_all(&text, named).into_owned()
     }
 
     /// Known values alone, and inside of double quotes alone: in a language outside of them stand its own words.
@@ -87,6 +99,20 @@ impl Masker {
 }
 
 impl Known {
+    /// What stands before the colon says where in a file something is wrong: `keycloak.yaml:3:5: services.keycloak: …`.
+    fn is_place(&self, text: &str, found: &Captures<'_>) -> bool {
+        const FILES: [&str; 4] = [".toml", ".yaml", ".yml", ".env"];
+        let (name, between, value) = (&found[1], &found[2], &found[3]);
+        let is_file = FILES.iter().any(|end| name.ends_with(end));
+        let is_line = is_file && value.starts_with(|c: char| c.is_ascii_digit());
+        let before = &text[..found.get(1).map_or(0, |name| name.end())];
+        let is_key = |key: &String| {
+            let before = before.strip_suffix(key.as_str());
+            before.is_some_and(|before| before.ends_with(": "))
+        };
+        (is_line && between == ":") || (between == ": " && self.keys.iter().any(is_key))
+    }
+
     fn mask(&self, text: &str) -> String {
         match &self.finder {
             Some(finder) => finder.replace_all(text, &vec![MASK; self.forms.len()]),
@@ -197,6 +223,26 @@ mod tests {
             masker.mask_quoted(r#"external = true, x = ["--with true", "a\"b c"]"#),
             r#"external = true, x = ["--with ***", "***"]"#
         );
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_key_is_no_value() {
+        let masker = Masker::default();
+        masker.publish_keys(["services.keycloak.prots".to_owned(), "x.API_KEY".to_owned()]);
+        for text in [
+            "plan: keycloak.yaml:1:2: services.keycloak.prots: unknown key",
+            "compose.yaml:1:2: x.API_KEY: the variable X must be set",
+            "note: token.env:1: $X is not set",
+        ] {
+            assert_eq!(masker.mask(text), text);
+        }
+        for text in [
+            "API_KEY: value",
+            "=x.API_KEY: value",
+            "compose.yaml:1: b.API_KEY: value",
+        ] {
+            assert_eq!(masker.mask(text), text.replace("value", MASK));
+        }
     }
 
     #[test]

@@ -101,6 +101,24 @@ fn check_names_every_error_with_its_line() {
     }
 }
 
+/// Keys that are called as secrets are, but have none behind them.
+#[test]
+fn what_is_wrong_is_not_masked_because_of_the_keys_name() {
+    let plan = "compose = 'keycloak.yaml'\n[containers.token]\n";
+    let compose = "services: {keycloak: {image: x, prots: [80]}}\nsecrets: {s: {file: /x}}\n";
+    let provision = Provision::new(plan).file("keycloak.yaml", compose);
+    let lines = [
+        "guestbake.toml:2:1: containers.token: missing key `image`",
+        "keycloak.yaml:1:33: services.keycloak.prots: unknown key; did you mean `ports`?",
+        "keycloak.yaml:2:21: secrets.s.file: \"/x\" is outside of the bundle; expected a relative path",
+    ];
+    let checked = assert_code(&provision.verb("check"), 11);
+    assert_eq!(checked.lines().collect::<Vec<_>>(), lines);
+    let ended = provision.run();
+    ended.assert_failed(11, "plan_invalid", "plan", &lines[..1]);
+    lines.iter().for_each(|line| ended.assert_shows(line));
+}
+
 #[test]
 fn check_tells_a_bad_bundle_a_bad_plan_and_a_bad_call_apart() {
     let good = || Provision::new(&idle("unused"));

@@ -246,6 +246,7 @@ pub fn exit_code(result: Result<(), Fault>, events: &Events) -> ExitCode {
     let Err(fault) = result else {
         return ExitCode::Done;
     };
+    events.masker.publish_keys(fault.keys.iter().cloned());
     for line in &fault.evidence {
         eprintln!("{}", events.masker.mask(line));
     }

@@ -97,7 +97,8 @@ pub async fn load(bundle: &Bundle, outer: OuterPlan, events: &Events) -> Result<
         Ok(parse(&files, outer, environment))
     })
     .await
-    .because(Reason::BundleCorrupt)??;
+    .because(Reason::BundleCorrupt)?
+    .inspect_err(|fault| events.masker.publish_keys(fault.keys.iter().cloned()))?;
     for plan in [&plans.native, &plans.emulated] {
         events.masker.publish(plan.names());
         events.masker.add(plan.secrets());
@@ -154,6 +155,7 @@ pub fn fault(errors: &PlanErrors) -> Fault {
     let first = lines.first().map_or("", String::as_str);
     let mut fault = Fault::new(Reason::PlanInvalid, format!("{first}{more}"));
     fault.evidence = lines;
+    fault.keys = errors.iter().map(|error| error.key.clone()).collect();
     fault
 }
 
