@@ -131,11 +131,9 @@ impl Project<'_> {
             Some(profiles) => profiles.iter().cloned().collect(),
             None => {
                 let listed = self.variables.get("COMPOSE_PROFILES").unwrap_or_default();
+                // Of nothing, as Compose has it, that is the profile without a name: of who wants to be on by default.
                 let listed = listed.split(',').map(str::trim);
-                listed
-                    .filter(|profile| !profile.is_empty())
-                    .map(str::to_owned)
-                    .collect()
+                listed.map(str::to_owned).collect()
             }
         }
     }

@@ -249,6 +249,19 @@ fn profiles_choose_services() {
 }
 
 #[test]
+fn the_empty_profile_is_on_where_none_is_named() {
+    let yaml = "services: {aa: {image: x}, bb: {image: x, profiles: ['', debug]}}";
+    let names = |toml: &str, env: &str| {
+        let plan = plan_of(toml, &[("compose.yaml", yaml), (".env", env)]);
+        plan.containers.len()
+    };
+    assert_eq!(names(ONE, ""), 2);
+    assert_eq!(names(ONE, "COMPOSE_PROFILES=\n"), 2);
+    assert_eq!(names(ONE, "COMPOSE_PROFILES=other\n"), 1);
+    assert_eq!(names(&format!("{ONE}profiles = ['other']"), ""), 1);
+}
+
+#[test]
 fn the_project_is_named_by_the_plan_the_file_or_the_folder() {
     let named = |toml: &str, file: &str, yaml: &str| {
         let plan = plan_of(toml, &[(file, yaml)]);
