@@ -5,6 +5,7 @@
 use super::interpolate::{self, Seen};
 use super::variables::Variables;
 use crate::plan::env_file::EnvFileError;
+use crate::plan::error::Findings;
 
 /// What an env file says.
 #[derive(Default)]
@@ -15,6 +16,18 @@ pub struct Read {
     pub unset: Vec<(usize, String)>,
     /// Names that it refers to, and their values.
     pub values: Vec<(String, String)>,
+}
+
+impl Read {
+    /// Has the findings know what must not be shown, and what was not set.
+    pub fn report(&self, file: &str, findings: &Findings<'_>) {
+        for (name, value) in self.values.iter().chain(&self.variables) {
+            findings.variable(name, value);
+        }
+        for (line, name) in &self.unset {
+            findings.note_in_file(file, *line, interpolate::not_set(name));
+        }
+    }
 }
 
 /// `outside` is what the variables may refer to beside those before them, and wins.

@@ -35,7 +35,7 @@ pub fn tree(node: &mut Node, key: &str, variables: &Variables, findings: &Findin
                 }
             }
             for name in seen.unset {
-                findings.note(node.at, format!("${name} is not set, taken as empty"));
+                findings.note(node.at, not_set(&name));
             }
         }
         Item::List(items) => {
@@ -52,6 +52,10 @@ pub fn tree(node: &mut Node, key: &str, variables: &Variables, findings: &Findin
         Item::Override(inner) => tree(inner, key, variables, findings),
         _ => {}
     }
+}
+
+pub fn not_set(name: &str) -> String {
+    format!("${name} is not set, taken as empty")
 }
 
 /// One string. Its error never shows a value: it may be a secret.

@@ -385,9 +385,7 @@ impl<'a> Loader<'a> {
             match self.files.read(name) {
                 Ok(bytes) if bytes.len() <= MOST_BYTES => match dotenv::parse(&bytes, variables) {
                     Ok(read) => {
-                        for (name, value) in read.values.iter().chain(&read.variables) {
-                            self.findings.variable(name, value);
-                        }
+                        read.report(name, self.findings);
                         for (name, value) in &read.variables {
                             variables.set(name, value);
                         }

@@ -29,6 +29,17 @@ impl Variables {
         }
     }
 
+    /// For env files of a container: what its `environment` says counts less than all that is known here, and more than
+    /// what the files say.
+    pub fn for_env_files<'v>(&self, own: impl Iterator<Item = (&'v str, &'v str)>) -> Self {
+        let mut known = self.for_included();
+        for (name, value) in own {
+            let known = known.outside.entry(name.to_owned());
+            known.or_insert_with(|| value.to_owned());
+        }
+        known
+    }
+
     pub fn get(&self, name: &str) -> Option<&str> {
         let value = self.outside.get(name).or_else(|| self.of_files.get(name));
         value.map(String::as_str)

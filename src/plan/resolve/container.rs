@@ -115,7 +115,8 @@ impl Resolver<'_> {
     pub(super) fn environment(&self, raw: &RawContainer) -> BTreeMap<String, String> {
         let mut variables = BTreeMap::new();
         for file in &raw.env_file {
-            variables.extend(self.env_file(file));
+            let read = self.env_file(file, raw, &variables);
+            variables.extend(read);
         }
         for (name, value) in &raw.environment {
             let value = value
@@ -126,7 +127,13 @@ impl Resolver<'_> {
         variables
     }
 
-    fn env_file(&self, file: &At<EnvFile>) -> Vec<(String, String)> {
+    /// `before` is what the files before it say.
+    fn env_file(
+        &self,
+        file: &At<EnvFile>,
+        raw: &RawContainer,
+        before: &BTreeMap<String, String>,
+    ) -> Vec<(String, String)> {
         let EnvFile {
             path,
             required,
@@ -160,10 +167,14 @@ impl Resolver<'_> {
             EnvSyntax::Compose(variables) => {
                 let of_agent = || Rc::new(compose::Variables::of(self.environment));
                 let variables = variables.clone().unwrap_or_else(of_agent);
+                let own = raw.environment.iter();
+                let own = own.filter_map(|(name, value)| Some((&*name.value, value.as_deref()?)));
+                let mut variables = variables.for_env_files(own);
+                for (name, value) in before {
+                    variables.set(name, value);
+                }
                 compose::parse_env_file(&bytes, &variables).map(|read| {
-                    for (name, value) in &read.values {
-                        self.findings.variable(name, value);
-                    }
+                    read.report(path, self.findings);
                     read.variables
                 })
             }

@@ -94,6 +94,54 @@ fn env_files_have_quotes_comments_and_variables() {
 }
 
 #[test]
+fn an_env_file_refers_to_the_project_the_services_environment_and_the_files_before() {
+    let yaml = "services:
+  aa:
+    image: x
+    env_file: [a.env, {path: b.env}, {path: c.env, format: raw}]
+    environment: {DB: db1, BOTH: own, OUTSIDE: own}
+";
+    let files = [
+        ("compose.yaml", yaml),
+        (".env", "PROJECT=p\n"),
+        ("a.env", "X=1\nHOST=h1\nBOTH=of-a\nPROJECT=of-a\n"),
+        (
+            "b.env",
+            "Y=${X}-${HOST}\nURL=pg://${DB}/x\nALL=$BOTH-$PROJECT-$OUTSIDE\nX=2\nAGAIN=$X\nGONE=\"a\n$GONE\"\n",
+        ),
+        ("c.env", "RAW=$X\n"),
+    ];
+    let plan = plan_of(ONE, &files);
+    let environment = container(&plan, "aa").environment;
+    for (name, value) in [
+        ("Y", "1-h1"),
+        ("URL", "pg://db1/x"),
+        ("ALL", "own-p-from outside"),
+        ("AGAIN", "2"),
+        ("RAW", "$X"),
+        ("BOTH", "own"),
+    ] {
+        assert_eq!(environment[name], value, "{name}");
+    }
+    assert_eq!(plan.notes, ["b.env:6: $GONE is not set, taken as empty"]);
+}
+
+#[test]
+fn an_env_file_of_the_plan_by_composes_rules_does_so_too() {
+    let toml = "[containers.aa]
+image = 'x'
+environment = { DB = 'db1' }
+env_file = ['a.env', { path = 'b.env', format = 'compose' }]
+";
+    let plan = plan_of(
+        toml,
+        &[("a.env", "X=1\n"), ("b.env", "Y=$X-$DB-$OUTSIDE\n")],
+    );
+    let environment = container(&plan, "aa").environment;
+    assert_eq!(environment["Y"], "1-db1-from outside");
+}
+
+#[test]
 fn every_wrong_line_of_an_env_file_is_named_and_no_value_shown() {
     let errors = dotenv::parse(b"X='never closed\n", &known()).err().unwrap();
     assert_eq!(
