@@ -85,12 +85,13 @@ fn expand(
             result += &braced_value(&braced[..end], variables, seen, depth)?;
             rest = &braced[end + 1..];
         } else {
-            let length = name_length(rest);
-            if length == 0 {
-                return Err("a `$` that begins no variable; write `$$` for a dollar".to_owned());
+            let (name, after) = rest.split_at(name_length(rest));
+            match name {
+                // Such as a shell's `$1`, or the end of a pattern.
+                "" => result.push('$'),
+                name => result += &value(name, variables, seen),
             }
-            result += &value(&rest[..length], variables, seen);
-            rest = &rest[length..];
+            rest = after;
         }
         if result.len() > LONGEST {
             return Err(format!("its variables make it longer than {LONGEST} bytes"));

@@ -30,6 +30,9 @@ fn every_form_of_a_variable() {
         // What a variable brings is not looked into again.
         ("${DOLLAR}", "$A"),
         ("${B:-$$x}", "$x"),
+        // A dollar that begins no variable.
+        ("^ok$ $(date) $? $1 a$ b", "^ok$ $(date) $? $1 a$ b"),
+        ("${B:-x$} $", "x$ $"),
     ] {
         assert_eq!(interpolated(text).as_deref(), Ok(value), "{text}");
     }
@@ -37,9 +40,7 @@ fn every_form_of_a_variable() {
 
 #[test]
 fn what_is_no_variable() {
-    for text in [
-        "$", "$1", "${", "${}", "${A", "${1}", "${A!}", "a$ b", "${A:}",
-    ] {
+    for text in ["${", "${}", "${A", "${1}", "${A!}", "${A:}", "$ ${A"] {
         assert!(interpolated(text).is_err(), "{text}");
     }
     assert_eq!(
@@ -86,6 +87,8 @@ fn env_files_have_quotes_comments_and_variables() {
     assert_eq!(only("X=\"two\nlines\""), "two\nlines");
     assert_eq!(only("X: yaml"), "yaml");
     assert_eq!(only("X="), "");
+    assert_eq!(only("X=abc$"), "abc$");
+    assert_eq!(only("X=\"$1 \\$A$\""), "$1 $A$");
     assert_eq!(only("\u{feff}X=1\r\n"), "1");
     let two = env("X=1\nY=${X}2\nA\nNOT_SET\nA=own\nZ=$A");
     let values: Vec<&str> = two.iter().map(|(_, value)| value.as_str()).collect();
