@@ -1,11 +1,13 @@
 //! `compose = …`: Compose files of the bundle become containers, networks, volumes and files of the plan, so that
 //! nothing after this knows where they came from.
 //!
-//! text → `yaml` → `interpolate` → `canonical` → `merge` (`load` brings the files together) → `service`, `project`.
+//! text → `yaml` → `interpolate` → `canonical` → `merge` (`load` brings the files together, `extends` and `include` theirs) → `service`, `project`.
 //! Where the specification leaves a choice, compose-go's is taken.
 
 mod canonical;
 mod dotenv;
+mod extends;
+mod include;
 mod interpolate;
 mod keys;
 mod load;
@@ -14,6 +16,7 @@ mod mounted;
 mod paths;
 mod project;
 mod service;
+mod sources;
 mod variables;
 mod yaml;
 

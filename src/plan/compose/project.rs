@@ -44,8 +44,10 @@ pub fn joined(
     let folder = Folder::of(&first.value, directory);
     let mut variables = Variables::of(environment);
     match &compose.env_files {
-        Some(paths) => loader.read_env_files(paths, &mut variables),
-        None => loader.read_env_files(&loader.usual_env_file(&folder), &mut variables),
+        Some(paths) => loader.sources.read_env_files(paths, &mut variables),
+        None => loader
+            .sources
+            .read_env_files(&loader.sources.usual_env_file(&folder), &mut variables),
     }
     let chain = [first.value.clone()];
     let Some(mut tree) = loader.project(&compose.files, &folder, &variables, &chain) else {
