@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use super::canonical::Canonical;
+use super::canonical::{Canonical, is_text};
 use super::interpolate;
 use super::keys;
 use super::merge;
@@ -38,6 +38,20 @@ impl<'a> Loader<'a> {
             guest,
             read: Cell::new(0),
         }
+    }
+
+    /// What the files call the project, if they do; the last one counts.
+    pub fn name(&self, files: &[At<String>], variables: &Variables) -> Option<Node> {
+        let documents = files
+            .iter()
+            .filter_map(|file| self.sources.documents(file))
+            .flatten();
+        let name = |document: Node| {
+            let mut name = document.get("name")?.clone();
+            interpolate::tree(&mut name, "name", variables, self.findings);
+            Some(name).filter(|name| !matches!(name.item, Item::Null) && !is_text(name, ""))
+        };
+        documents.filter_map(name).last()
     }
 
     /// All files of a project over each other, and what they include.

@@ -49,6 +49,8 @@ pub fn joined(
             .sources
             .read_env_files(&loader.sources.usual_env_file(&folder), &mut variables),
     }
+    let name = name(&compose, &loader, &folder, &variables);
+    variables.fix("COMPOSE_PROJECT_NAME", &name);
     let chain = [first.value.clone()];
     let Some(mut tree) = loader.project(&compose.files, &folder, &variables, &chain) else {
         return plan;
@@ -62,7 +64,7 @@ pub fn joined(
         tree = overlay.over_services(tree, canonical, merge, findings);
     }
     let project = Project {
-        name: name(&compose, &tree, &folder, &variables, findings),
+        name,
         directory,
         variables: Rc::new(variables),
         findings,
@@ -85,10 +87,9 @@ pub struct Project<'a> {
 /// As Compose finds it: what was asked for, the variable, the file, the folder.
 fn name(
     compose: &RawCompose,
-    tree: &Node,
+    loader: &Loader<'_>,
     folder: &Folder,
     variables: &Variables,
-    findings: &Findings<'_>,
 ) -> String {
     if let Some(name) = &compose.project {
         return name.value.clone();
@@ -98,17 +99,12 @@ fn name(
     {
         return normalized(name);
     }
-    if let Some(node) = tree.get("name") {
+    if let Some(node) = loader.name(&compose.files, variables) {
         match &node.item {
-            Item::Text(name) if !name.is_empty() && *name == normalized(name) => {
-                return name.clone();
-            }
+            Item::Text(name) if *name == normalized(name) => return name.clone(),
             _ => {
-                let key = "name".to_owned();
-                findings.at(
-                    &Place { key, at: node.at },
-                    "expected lower-case letters, digits, `-` and `_`, beginning with a letter or digit",
-                );
+                let message = "expected lower-case letters, digits, `-` and `_`, beginning with a letter or digit";
+                loader.fail(node.at, "name", message.to_owned());
             }
         }
     }

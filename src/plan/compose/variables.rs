@@ -40,6 +40,11 @@ impl Variables {
         known
     }
 
+    /// Whatever else says so.
+    pub fn fix(&mut self, name: &str, value: &str) {
+        self.outside.insert(name.to_owned(), value.to_owned());
+    }
+
     pub fn get(&self, name: &str) -> Option<&str> {
         let value = self.outside.get(name).or_else(|| self.of_files.get(name));
         value.map(String::as_str)

@@ -282,6 +282,31 @@ fn the_project_is_named_by_the_plan_the_file_or_the_folder() {
 }
 
 #[test]
+fn files_may_refer_to_the_projects_name_wherever_it_comes_from() {
+    let aa = "services: {aa: {image: x, container_name: '${COMPOSE_PROJECT_NAME}-aa', environment: [COMPOSE_PROJECT_NAME]}}";
+    let called = |toml: &str, env: &str, yaml: &str| {
+        let plan = plan_of(toml, &[("My Shop/c.yaml", yaml), ("My Shop/.env", env)]);
+        let name = &plan.containers[0].name;
+        assert_eq!(
+            *name,
+            plan.containers[0].environment["COMPOSE_PROJECT_NAME"].clone() + "-aa"
+        );
+        name.clone()
+    };
+    let toml = "compose = 'My Shop/c.yaml'";
+    let named = format!("name: ${{COMPOSE_PROJECT_NAME:-in-$BASE}}\n{aa}");
+    assert_eq!(called(toml, "", aa), "myshop-aa");
+    assert_eq!(called(toml, "BASE=file\n", &named), "in-file-aa");
+    assert_eq!(called(toml, "COMPOSE_PROJECT_NAME=Env\n", &named), "env-aa");
+    assert_eq!(called(toml, "", &format!("name: ''\n{aa}")), "myshop-aa");
+    let toml = "[compose]\nfiles = 'My Shop/c.yaml'\nproject = 'plan'";
+    assert_eq!(
+        called(toml, "COMPOSE_PROJECT_NAME=env\n", &named),
+        "plan-aa"
+    );
+}
+
+#[test]
 fn what_is_built_is_the_bundles_image_of_that_name() {
     let aa = plan("services: {aa: {build: .}, bb: {build: {context: .}, image: mine}}");
     assert_eq!(container(&aa, "aa").image, "guestbake-aa");
