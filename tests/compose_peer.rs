@@ -63,6 +63,7 @@ fn of_peer(peer: &Path, folder: &Path, files: &[String]) -> Value {
     command
         .env_clear()
         .env("HOME", "/root")
+        .env("PWD", folder)
         .args(["--project-name", "compared", "--profile", "on"])
         .current_dir(folder);
     for file in files {

@@ -101,6 +101,20 @@ fn check_names_every_error_with_its_line() {
     }
 }
 
+#[test]
+fn check_reads_no_shell_as_the_guest_has_another() {
+    let compose = "services: {aa: {image: 'x:${TAG:-none}', volumes: ['${PWD}/conf:/conf:ro']}}\n";
+    let provision = Provision::new("compose = 'compose.yaml'\n")
+        .file("compose.yaml", compose)
+        .file(".env", "TAG=of-file\n")
+        .file("conf/a", "a")
+        .environment("TAG", "of-shell");
+    let effective = assert_code(&provision.verb("check"), 0);
+    assert!(effective.contains("image = \"x:of-file\""), "{effective}");
+    let source = "source = \"/var/lib/guestbake/files/conf\", target = \"/conf\"";
+    assert!(effective.contains(source), "{effective}");
+}
+
 /// Keys that are called as secrets are, but have none behind them.
 #[test]
 fn what_is_wrong_is_not_masked_because_of_the_keys_name() {

@@ -34,7 +34,7 @@ pub fn check(request: &Request) -> ExitCode {
     let events = Events::new(|_| ());
     let host = Host::of_this_guest(None);
     let result = block_on(async {
-        let (bundle, plans) = opened(request, false, &host, &events).await?;
+        let (bundle, plans) = opened(request, Manner::OnTheHost, &host, &events).await?;
         // What is asked for, then what the bundle says of its guest; this machine need not be that guest.
         let said = request.accel.as_deref().or(bundle.build().accel.as_deref());
         let emulated = match said.and_then(Accel::declared) {
@@ -84,6 +84,14 @@ pub fn smoke(args: AloneArgs) -> ExitCode {
     })
 }
 
+/// How bundle and plan are opened.
+#[derive(Clone, Copy)]
+enum Manner {
+    OnTheHost,
+    InTheGuest,
+    AtAGlance,
+}
+
 /// What the stages before would have made, taken as it is.
 pub struct Found {
     pub plan: Plan,
@@ -96,30 +104,30 @@ pub struct Found {
 
 impl Found {
     pub async fn look(request: &Request, host: &Host, events: &Events) -> Result<Self, Fault> {
-        Self::looked(request, false, host, events).await
+        Self::looked(request, Manner::InTheGuest, host, events).await
     }
 
     /// As it is at this moment: without verifying the bundle's files, and without waiting for an engine, or starting one.
     pub async fn glance(request: &Request, host: &Host, events: &Events) -> Result<Self, Fault> {
-        Self::looked(request, true, host, events).await
+        Self::looked(request, Manner::AtAGlance, host, events).await
     }
 
     async fn looked(
         request: &Request,
-        at_a_glance: bool,
+        manner: Manner,
         host: &Host,
         events: &Events,
     ) -> Result<Self, Fault> {
-        let (bundle, plans) = opened(request, at_a_glance, host, events).await?;
+        let (bundle, plans) = opened(request, manner, host, events).await?;
         let accel = request.accel.as_deref();
         let guest = guest::examined(&bundle, accel, host, events);
         let guest = stage(Stage::Guest, guest, events).await?;
         let mut plan = plans.for_guest(&guest.emulation, events);
         let emulation = guest.emulation.clone();
         let running = async {
-            match at_a_glance {
-                true => engine::as_found(guest, GLANCE, host, events).await,
-                false => engine::reach(guest, &plan, host, events).await,
+            match manner {
+                Manner::AtAGlance => engine::as_found(guest, GLANCE, host, events).await,
+                _ => engine::reach(guest, &plan, host, events).await,
             }
         };
         let running = stage(Stage::Engine, running, events).await?;
@@ -144,20 +152,26 @@ impl Found {
 
 async fn opened(
     request: &Request,
-    at_a_glance: bool,
+    manner: Manner,
     host: &Host,
     events: &Events,
 ) -> Result<(Bundle, Plans), Fault> {
     let outer = plan::outer(request)?;
     let source = outer.bundle_source(request);
     let bundle = async {
-        match at_a_glance {
-            true => bundle::opened(&source.within(GLANCE), host, events).await,
-            false => bundle::verified(&source, host, events).await,
+        match manner {
+            Manner::AtAGlance => bundle::opened(&source.within(GLANCE), host, events).await,
+            _ => bundle::verified(&source, host, events).await,
         }
     };
     let bundle = stage(Stage::Bundle, bundle, events).await?;
-    let plans = stage(Stage::Plan, plan::load(&bundle, outer, events), events).await?;
+    let environment = match manner {
+        // The shell it is typed into is not where the agent runs.
+        Manner::OnTheHost => Vec::new(),
+        _ => std::env::vars().collect(),
+    };
+    let plans = plan::load_with(environment, &bundle, outer, events);
+    let plans = stage(Stage::Plan, plans, events).await?;
     Ok((bundle, plans))
 }
 

@@ -86,13 +86,24 @@ impl OuterPlan {
 /// # Errors
 /// `plan_invalid`, with everything that is wrong as evidence.
 pub async fn load(bundle: &Bundle, outer: OuterPlan, events: &Events) -> Result<Plans, Fault> {
+    load_with(std::env::vars().collect(), bundle, outer, events).await
+}
+
+/// As [`load`], where the agent's environment is another than this program's.
+///
+/// # Errors
+/// As of [`load`].
+pub async fn load_with(
+    own: Vec<(String, String)>,
+    bundle: &Bundle,
+    outer: OuterPlan,
+    events: &Events,
+) -> Result<Plans, Fault> {
     let files = bundle.files().clone();
-    let mut environment: Vec<(String, String)> = std::env::vars().collect();
-    let variables = bundle.build().variables.iter();
-    environment.splice(
-        0..0,
-        variables.map(|(name, value)| (name.clone(), value.clone())),
-    );
+    let mut environment: Vec<(String, String)> = (bundle.build().variables.iter())
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    environment.extend(own);
     let plans = bounded(READ_LIMIT, "reading the plan", move || {
         Ok(parse(&files, outer, environment))
     })

@@ -33,7 +33,7 @@ use std::io;
 
 pub use compose::project_name;
 pub use error::{PlanError, PlanErrors};
-pub use load::{FILE, OuterPlan, announce, fault, load, outer};
+pub use load::{FILE, OuterPlan, announce, fault, load, load_with, outer};
 pub use model::*;
 pub use plans::{Emulated, Plans};
 pub use secrets::{is_secret_name, mask_url_passwords, secrets_among};

@@ -1,5 +1,8 @@
 //! `${VARIABLE}` in the strings of a Compose file, by Compose's rules (compose-go, `template`).
 
+use std::borrow::Cow;
+
+use super::paths::nobodys_home;
 use super::variables::Variables;
 use crate::plan::error::{Findings, Place};
 use crate::plan::node::{Item, Node};
@@ -23,16 +26,23 @@ pub fn tree(node: &mut Node, key: &str, variables: &Variables, findings: &Findin
     match &mut node.item {
         Item::Text(text) if text.contains('$') => {
             let mut seen = Seen::default();
-            let replaced = string(text, variables, &mut seen);
+            let fail = |message: String| {
+                let key = key.to_owned();
+                findings.at(&Place { key, at: node.at }, message);
+            };
+            let mut variables = Cow::Borrowed(variables);
+            if is_home_mounted(key, text) {
+                fail(nobodys_home("$HOME"));
+                // Said once.
+                variables.to_mut().fix("HOME", "/");
+            }
+            let replaced = string(text, &variables, &mut seen);
             for (name, value) in &seen.values {
                 findings.variable(name, value);
             }
             match replaced {
                 Ok(new) => *text = new,
-                Err(message) => {
-                    let key = key.to_owned();
-                    findings.at(&Place { key, at: node.at }, message);
-                }
+                Err(message) => fail(message),
             }
             for name in seen.unset {
                 findings.note(node.at, not_set(&name));
@@ -52,6 +62,14 @@ pub fn tree(node: &mut Node, key: &str, variables: &Variables, findings: &Findin
         Item::Override(inner) => tree(inner, key, variables, findings),
         _ => {}
     }
+}
+
+/// The source of a mount is in `$HOME`; `services.NAME.volumes[…]` is what it stands under.
+fn is_home_mounted(key: &str, text: &str) -> bool {
+    let home = text.strip_prefix("${HOME").or(text.strip_prefix("$HOME"));
+    let goes_on = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_source = key.ends_with(']') || key.ends_with(".source") || key.ends_with(".device");
+    is_source && key.contains("volumes") && home.is_some_and(|rest| !rest.starts_with(goes_on))
 }
 
 pub fn not_set(name: &str) -> String {

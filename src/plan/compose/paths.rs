@@ -21,6 +21,10 @@ impl Folder {
 
     /// A path that a file of this folder names, relative to the bundle.
     pub fn in_bundle(&self, path: &str) -> Result<String, String> {
+        let (base, path) = match self.below_guest(path) {
+            Some(inside) => ("", inside),
+            None => (self.relative.as_str(), path),
+        };
         if path.starts_with(['/', '~']) {
             return Err(format!(
                 "{} is outside of the bundle; expected a relative path",
@@ -28,7 +32,7 @@ impl Folder {
             ));
         }
         let mut parts: Vec<&str> = Vec::new();
-        for part in self.relative.split('/').chain(path.split('/')) {
+        for part in base.split('/').chain(path.split('/')) {
             match part {
                 "" | "." => {}
                 ".." if parts.pop().is_none() => {
@@ -44,23 +48,35 @@ impl Folder {
         Ok(parts.join("/"))
     }
 
+    /// `${PWD}/conf`: the path of a file of the bundle in the guest.
+    fn below_guest<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let inside = path.strip_prefix(&self.guest)?;
+        match inside {
+            "" => Some(inside),
+            _ => inside.strip_prefix('/'),
+        }
+    }
+
     /// The source of a mount: a path of the guest as it is, one of the bundle where it is copied to.
     pub fn in_guest(&self, path: &str) -> Result<String, String> {
-        if path.starts_with('/') {
+        if path.starts_with('/') && self.below_guest(path).is_none() {
             return Ok(path.to_owned());
         }
         if path.starts_with('~') {
-            return Err(
-                "`~` is the home of whoever runs Compose, and nobody does in a guest; \
-                        expected an absolute or a relative path"
-                    .to_owned(),
-            );
+            return Err(nobodys_home("~"));
         }
         Ok(match self.in_bundle(path)? {
             whole if whole.is_empty() => self.guest.clone(),
             path => format!("{}/{path}", self.guest),
         })
     }
+}
+
+pub fn nobodys_home(name: &str) -> String {
+    format!(
+        "`{name}` is the home of whoever runs Compose, and nobody does in a guest; \
+         expected an absolute or a relative path"
+    )
 }
 
 #[cfg(test)]
@@ -74,6 +90,14 @@ mod tests {
         assert_eq!(folder.in_bundle("../../d").unwrap(), "d");
         assert_eq!(folder.in_guest("../d").unwrap(), "/var/lib/x/a/d");
         assert_eq!(folder.in_guest("/d").unwrap(), "/d");
+        assert_eq!(folder.in_bundle("/var/lib/x/e/./f").unwrap(), "e/f");
+        assert_eq!(
+            folder.in_guest("/var/lib/x/e/../f").unwrap(),
+            "/var/lib/x/f"
+        );
+        assert_eq!(folder.in_guest("/var/lib/x").unwrap(), "/var/lib/x");
+        assert_eq!(folder.in_guest("/var/lib/xy/.").unwrap(), "/var/lib/xy/.");
+        assert!(folder.in_guest("/var/lib/x/../d").is_err());
         assert!(folder.in_bundle("../../../d").is_err());
         assert!(folder.in_bundle("/d").is_err());
         assert!(folder.in_guest("~/d").is_err());

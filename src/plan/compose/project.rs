@@ -43,6 +43,8 @@ pub fn joined(
     let loader = Loader::new(findings, files, directory);
     let folder = Folder::of(&first.value, directory);
     let mut variables = Variables::of(environment);
+    // Where one runs Compose, whatever folder the agent happens to be in.
+    variables.fix("PWD", &folder.in_guest(".").unwrap_or_default());
     match &compose.env_files {
         Some(paths) => loader.sources.read_env_files(paths, &mut variables),
         None => loader

@@ -307,6 +307,34 @@ fn files_may_refer_to_the_projects_name_wherever_it_comes_from() {
 }
 
 #[test]
+fn the_folder_one_runs_compose_in_is_the_projects() {
+    let yaml = "services:
+  aa:
+    image: x
+    env_file: ${PWD}/own.env
+    volumes: ['${PWD}/conf:/conf:ro', {type: bind, source: $PWD/data, target: /data}]
+    environment: {THERE: '${PWD}/x'}
+";
+    let files = [
+        ("in/compose.yaml", yaml),
+        ("in/own.env", "A=1\n"),
+        ("in/conf/a", ""),
+    ];
+    let plan = plan_of("compose = 'in/compose.yaml'", &files);
+    let aa = container(&plan, "aa");
+    let guest = "/var/lib/guestbake/files/in";
+    let sources: Vec<_> = aa.volumes.iter().map(|v| v.source.clone()).collect();
+    let bind = |name: &str| VolumeSource::Bind(format!("{guest}/{name}").into());
+    assert_eq!(sources, [bind("conf"), bind("data")]);
+    assert_eq!(aa.environment["THERE"], format!("{guest}/x"));
+    assert_eq!(aa.environment["A"], "1");
+    assert!(
+        matches!(&plan.files[0].content, PlacedContent::Bundle(name) if name.as_os_str() == "in/conf")
+    );
+    assert_eq!(plan.notes.len(), 1, "{:?}", plan.notes);
+}
+
+#[test]
 fn what_is_built_is_the_bundles_image_of_that_name() {
     let aa = plan("services: {aa: {build: .}, bb: {build: {context: .}, image: mine}}");
     assert_eq!(container(&aa, "aa").image, "guestbake-aa");

@@ -139,6 +139,14 @@ fn what_a_guest_cannot_have() {
             "services.aa.volumes[0]: `~` is the home of whoever runs Compose, and nobody does in a guest; expected an absolute or a relative path",
         ),
         (
+            "volumes: ['${HOME}/x:/x']",
+            "services.aa.volumes[0]: `$HOME` is the home of whoever runs Compose, and nobody does in a guest; expected an absolute or a relative path",
+        ),
+        (
+            "volumes: [{type: bind, source: '$HOME', target: /x}]",
+            "services.aa.volumes[0].source: `$HOME` is the home of whoever runs Compose, and nobody does in a guest; expected an absolute or a relative path",
+        ),
+        (
             "volumes: ['./x:/x:ro']",
             "services.aa.volumes[0]: nothing called `x` in the bundle, and it is mounted read-only",
         ),
