@@ -1,5 +1,8 @@
 //! The services of a project become the plan's raw containers.
 
+mod deploy;
+mod references;
+
 use std::collections::BTreeSet;
 
 use super::canonical::{entry, table};
@@ -7,9 +10,8 @@ use super::keys::{self, Standing};
 use super::mounted::Mounted;
 use super::project::Project;
 use crate::plan::error::{At, Place, suggestion};
-use crate::plan::model::{Attachment, Condition};
 use crate::plan::node::{Entry, Item, Node};
-use crate::plan::raw::{self, EnvFile, EnvSyntax, RawContainer, RawPlan};
+use crate::plan::raw::{EnvFile, EnvSyntax, RawContainer, RawPlan};
 use crate::plan::reader::{Value, joined, quoted};
 use crate::plan::syntax;
 use crate::plan::table::Table;
@@ -246,114 +248,6 @@ impl Service<'_> {
         });
     }
 
-    fn one_only(&self, entry: &Entry, count: &Node) {
-        let value = self.project.value(&self.key, count);
-        match value.integer::<i64>("a number", 0..=i64::MAX) {
-            Some(1) | None => {}
-            Some(0) => self.fail(entry, "0 containers; use `profiles` to leave a service out"),
-            Some(number) => self.fail(
-                entry,
-                format!("{number} containers; one of each is provisioned: probes and migrations mean one"),
-            ),
-        }
-    }
-
-    /// What of `deploy` concerns a single engine, as the service's own keys.
-    fn deploy(&self, deploy: &Entry, node: &mut Node) {
-        for entry in deploy.value.item.entries() {
-            let key = joined(&self.key, "deploy");
-            let fail = |message: String| {
-                let place = Place {
-                    key: joined(&key, &entry.name),
-                    at: entry.at,
-                };
-                self.project.findings.at(&place, message);
-            };
-            match entry.name.as_str() {
-                "replicas" => self.one_only(deploy, &entry.value),
-                "mode" => match &entry.value.item {
-                    Item::Text(mode) if mode == "replicated" => {}
-                    _ => fail(
-                        "only `replicated` is supported: a single engine runs one container".into(),
-                    ),
-                },
-                "resources" => self.resources(&entry.value, &key, node),
-                "restart_policy" => self.restart_policy(&entry.value, &key, node),
-                name if keys::standing(keys::DEPLOY, name).is_some() || name.starts_with("x-") => {}
-                name => {
-                    let known = keys::names(keys::DEPLOY);
-                    fail(format!("unknown key; {}", suggestion(name, &known)));
-                }
-            }
-        }
-    }
-
-    fn resources(&self, resources: &Node, key: &str, node: &mut Node) {
-        let names = [
-            ("limits", "cpus", Some("cpus")),
-            ("limits", "memory", Some("mem_limit")),
-            ("limits", "pids", Some("pids_limit")),
-            ("reservations", "memory", Some("mem_reservation")),
-            // Where a Swarm has room for it.
-            ("reservations", "cpus", None),
-        ];
-        for part in resources.item.entries() {
-            for entry in part.value.item.entries() {
-                let known = names
-                    .iter()
-                    .find(|(kind, name, _)| *kind == part.name && *name == entry.name);
-                match (known, &mut node.item) {
-                    (Some((_, _, Some(own))), Item::Table(entries)) => {
-                        entries.retain(|entry| entry.name != *own);
-                        entries.push(Entry {
-                            name: (*own).to_owned(),
-                            ..entry.clone()
-                        });
-                    }
-                    (Some(_), _) => {}
-                    (None, _) => {
-                        let place = Place {
-                            key: format!("{key}.resources.{}.{}", part.name, entry.name),
-                            at: entry.at,
-                        };
-                        let message = "not supported; of `limits`, `cpus`, `memory` and `pids` are, of `reservations` `memory`";
-                        self.project.findings.at(&place, message);
-                    }
-                }
-            }
-        }
-    }
-
-    fn restart_policy(&self, policy: &Node, key: &str, node: &mut Node) {
-        let key = format!("{key}.restart_policy");
-        let value = self.project.value(&key, policy);
-        let restart = value.table(|t| {
-            let condition = t.value("condition", |v| {
-                v.word(&[
-                    ("none", "no"),
-                    ("on-failure", "on-failure"),
-                    ("any", "always"),
-                ])
-            });
-            let most = t.value("max_attempts", |v| {
-                v.integer::<u32>("a number", 0..=1_000_000)
-            });
-            // The engine has its own.
-            for key in ["delay", "window"] {
-                t.value(key, Value::scalar);
-            }
-            match (condition.unwrap_or("always"), most) {
-                ("on-failure", Some(most)) => format!("on-failure:{most}"),
-                (word, _) => word.to_owned(),
-            }
-        });
-        if node.get("restart").is_none()
-            && let (Some(restart), Item::Table(entries)) = (restart, &mut node.item)
-        {
-            entries.push(entry("restart", Node::text(restart, policy.at)));
-        }
-    }
-
     fn env_files(&self, entry: &Entry) -> Vec<At<EnvFile>> {
         let value = self
             .project
@@ -382,127 +276,6 @@ impl Service<'_> {
         files.iter().filter_map(one).collect()
     }
 
-    fn depends_on(&self, entry: &Entry) -> Vec<At<(String, Condition)>> {
-        let value = self
-            .project
-            .value(&joined(&self.key, "depends_on"), &entry.value);
-        let mut depends_on = Vec::new();
-        for (name, value) in value.entries().unwrap_or_default() {
-            let read = value.table(|t| {
-                // Nothing restarts one service for the sake of another here.
-                t.value("restart", Value::boolean);
-                let condition = t.require("condition", |v| v.word(&raw::CONDITIONS))?;
-                let required = t.value("required", Value::boolean);
-                Some((condition.value, required.unwrap_or(true)))
-            });
-            let Some((condition, required)) = read.flatten() else {
-                continue;
-            };
-            if self.is_there(&name, required) {
-                depends_on.push(At {
-                    value: (name.value, condition),
-                    place: name.place,
-                });
-            }
-        }
-        depends_on
-    }
-
-    /// Whether a service that this one depends on runs; if it should, that it does not is an error.
-    fn is_there(&self, name: &At<String>, required: bool) -> bool {
-        let is_on = self.names.on.contains(name.value.as_str());
-        if !is_on && required {
-            let all: Vec<&str> = self.names.all.iter().copied().collect();
-            let what = quoted(&name.value);
-            let message = match self.names.all.contains(name.value.as_str()) {
-                true => format!("service {what} belongs to a profile that is not active"),
-                false => format!("no service {what}; {}", suggestion(&name.value, &all)),
-            };
-            self.project.findings.at(&name.place, message);
-        }
-        is_on
-    }
-
-    /// Names of services: they answer to them anyway, and must have been started.
-    fn links(&self, entry: &Entry, container: &mut RawContainer) {
-        let value = self
-            .project
-            .value(&joined(&self.key, "links"), &entry.value);
-        for item in value.list().unwrap_or_default() {
-            let Some(text) = item.string() else { continue };
-            let (name, alias) = text.split_once(':').unwrap_or((&text, &text));
-            if alias != name {
-                item.fail("a link with an alias is not supported; give the service `aliases` on a network");
-                continue;
-            }
-            let name = At {
-                value: name.to_owned(),
-                place: item.place.clone(),
-            };
-            let known = |on: &At<(String, Condition)>| on.value.0 == name.value;
-            if self.is_there(&name, true) && !container.depends_on.iter().any(known) {
-                container.depends_on.push(At {
-                    value: (name.value, Condition::Started),
-                    place: name.place,
-                });
-            }
-        }
-    }
-
-    /// `default` where nothing else is said; everywhere the service answers to its own name.
-    fn networks(&self, container: &mut RawContainer) {
-        if container.network_mode.is_some() && container.networks.is_none() {
-            return;
-        }
-        let place = container.place.clone();
-        let networks = container.networks.get_or_insert(At {
-            value: vec![],
-            place: place.clone(),
-        });
-        if networks.value.is_empty() && container.network_mode.is_none() {
-            let network = "default".to_owned();
-            let attachment = Attachment {
-                network,
-                ..Attachment::default()
-            };
-            networks.value.push((place, attachment));
-        }
-        for (place, attachment) in &mut networks.value {
-            let defined = &self.plan.networks;
-            let is_defined = defined.iter().any(|n| n.key.value == attachment.network);
-            if !is_defined && attachment.network != "default" {
-                let known: Vec<&str> = defined.iter().map(|n| n.key.value.as_str()).collect();
-                let what = quoted(&attachment.network);
-                let message = format!(
-                    "no network {what} in `networks`{}",
-                    or_nearest(&attachment.network, &known)
-                );
-                self.project.findings.at(place, message);
-            }
-            if !attachment.aliases.iter().any(|alias| alias == self.name) {
-                attachment.aliases.insert(0, self.name.to_owned());
-            }
-        }
-    }
-
-    fn named_volumes(&self, container: &RawContainer) {
-        let defined = &self.plan.volumes;
-        for mount in &container.volumes {
-            let Some(key) = mount.value.named_volume() else {
-                continue;
-            };
-            if !defined.iter().any(|volume| volume.key.value == key) {
-                let known: Vec<&str> = defined.iter().map(|v| v.key.value.as_str()).collect();
-                let message = format!(
-                    "no volume {} in `volumes`{}",
-                    quoted(key),
-                    or_nearest(key, &known)
-                );
-                self.project.findings.at(&mount.place, message);
-            }
-        }
-    }
-
     /// By these `docker compose` knows the container again, in the finished image.
     fn labels(&self, container: &mut RawContainer) {
         let own = [
@@ -513,12 +286,5 @@ impl Service<'_> {
         ];
         let own = own.map(|(name, value)| (format!("com.docker.compose.{name}"), value.to_owned()));
         container.labels.extend(own);
-    }
-}
-
-fn or_nearest(word: &str, known: &[&str]) -> String {
-    match known.is_empty() {
-        true => String::new(),
-        false => format!("; {}", suggestion(word, known)),
     }
 }
