@@ -40,6 +40,14 @@ impl Canonical<'_> {
                 }
             }
         }
+        for entry in document
+            .get_mut("volumes")
+            .into_iter()
+            .flat_map(entries_mut)
+        {
+            let key = joined("volumes", &entry.name);
+            self.device(&mut entry.value, &format!("{key}.driver_opts.device"));
+        }
         for kind in ["secrets", "configs"] {
             for entry in document.get_mut(kind).into_iter().flat_map(entries_mut) {
                 let key = format!("{}.file", joined(kind, &entry.name));
@@ -81,6 +89,11 @@ impl Canonical<'_> {
                     .iter_mut()
                     .for_each(|item| wrapped_text(item, "source")),
                 "extra_hosts" => hosts(value),
+                "security_opt" => {
+                    for (index, option) in items_mut(value).iter_mut().enumerate() {
+                        self.security_opt(option, &format!("{key}[{index}]"));
+                    }
+                }
                 "ports" => self.ports(value, &key),
                 "volumes" => self.volumes(value, &key),
                 _ => {}
@@ -100,6 +113,54 @@ impl Canonical<'_> {
             Ok(path) => node.item = Item::Text(path),
             Err(message) => self.fail(node.at, key, message),
         }
+    }
+
+    /// A volume that is a folder, as the driver takes it: relative to nothing.
+    fn device(&self, volume: &mut Node, key: &str) {
+        let is_local = volume.get("driver").is_none_or(|d| is_text(d, "local"));
+        let Some(options) = volume.get_mut("driver_opts").filter(|_| is_local) else {
+            return;
+        };
+        let is_bind = options.get("o").is_some_and(|o| match &o.item {
+            Item::Text(o) => o.split(',').any(|option| option == "bind"),
+            _ => false,
+        });
+        if let Some(device) = options.get_mut("device").filter(|_| is_bind) {
+            self.guest_path(device, key);
+        }
+    }
+
+    /// The path of the guest that is mounted.
+    fn guest_path(&self, node: &mut Node, key: &str) {
+        let Item::Text(text) = &mut node.item else {
+            return;
+        };
+        match self.folder.in_guest(text) {
+            Ok(path) => *text = path,
+            Err(message) => {
+                // Said once.
+                *text = "/".to_owned();
+                self.fail(node.at, key, message);
+            }
+        }
+    }
+
+    /// `seccomp:FILE`, which is a file of the bundle.
+    fn security_opt(&self, option: &mut Node, key: &str) {
+        let Item::Text(text) = &mut option.item else {
+            return;
+        };
+        let Some(file) = syntax::seccomp_file(text) else {
+            return;
+        };
+        *text = match self.folder.in_bundle(file) {
+            Ok(file) => format!("seccomp={file}"),
+            Err(message) => {
+                self.fail(option.at, key, message);
+                // Said once.
+                "seccomp=unconfined".to_owned()
+            }
+        };
     }
 
     fn ports(&self, value: &mut Node, key: &str) {
@@ -149,20 +210,8 @@ impl Canonical<'_> {
                 *target = without_trailing_slashes(target);
             }
             let is_bind = item.get("type").is_some_and(|kind| is_text(kind, "bind"));
-            let source = item.get_mut("source").filter(|_| is_bind);
-            if let Some(Node {
-                item: Item::Text(source),
-                at,
-            }) = source
-            {
-                match self.folder.in_guest(source) {
-                    Ok(path) => *source = path,
-                    Err(message) => {
-                        self.fail(*at, &key, message);
-                        // Said once.
-                        *source = "/".to_owned();
-                    }
-                }
+            if let Some(source) = item.get_mut("source").filter(|_| is_bind) {
+                self.guest_path(source, &key);
             }
         }
     }

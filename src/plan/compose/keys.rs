@@ -151,7 +151,10 @@ pub const SERVICE: Keys = &[
         Supported("1 only: probes, migrations and fixed names mean one container"),
     ),
     ("secrets", Supported("")),
-    ("security_opt", Supported("")),
+    (
+        "security_opt",
+        Supported("a seccomp profile is a file of the bundle"),
+    ),
     ("shm_size", Supported("")),
     ("stdin_open", Supported("")),
     ("stop_grace_period", Supported("")),

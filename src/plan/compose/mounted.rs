@@ -6,9 +6,9 @@ use std::path::Path;
 
 use super::project::Project;
 use crate::plan::error::{At, Place, suggestion};
-use crate::plan::model::{Volume, VolumeSource};
+use crate::plan::model::{NamedVolume, Volume, VolumeSource};
 use crate::plan::node::{Entry, Node};
-use crate::plan::raw::{Mount, RawContainer, RawContent, RawFile, file_mode};
+use crate::plan::raw::{Defined, Mount, RawContainer, RawContent, RawFile, file_mode};
 use crate::plan::reader::{Value, joined, quoted};
 
 /// The bundle as a file of itself.
@@ -75,6 +75,20 @@ impl<'a> Mounted<'a> {
         else {
             return;
         };
+        self.source(path, *read_only, &mount.place);
+    }
+
+    /// A volume that is a folder of the bundle.
+    pub fn volume(&self, volume: &Defined<NamedVolume>) {
+        let options = &volume.value.driver_opts;
+        let mut flags = options.get("o").into_iter().flat_map(|o| o.split(','));
+        if let (Some(device), true) = (options.get("device"), flags.clone().any(|o| o == "bind")) {
+            let read_only = flags.any(|option| option == "ro");
+            self.source(Path::new(device), read_only, &volume.key.place);
+        }
+    }
+
+    fn source(&self, path: &Path, read_only: bool, place: &Place) {
         let Ok(inside) = path.strip_prefix(self.project.directory) else {
             return;
         };
@@ -83,16 +97,16 @@ impl<'a> Mounted<'a> {
             name => name,
         };
         if self.project.files.exists(&name) {
-            return self.add(path, RawContent::Bundle(name), &mount.place);
+            return self.add(path, RawContent::Bundle(name), place);
         }
-        if *read_only {
+        if read_only {
             let message =
                 format!("nothing called `{name}` in the bundle, and it is mounted read-only");
-            return self.project.findings.at(&mount.place, message);
+            return self.project.findings.at(place, message);
         }
         let note = format!("`{name}` is not in the bundle; the container gets an empty folder");
-        self.project.findings.note(mount.place.at, note);
-        self.add(path, RawContent::Folder, &mount.place);
+        self.project.findings.note(place.at, note);
+        self.add(path, RawContent::Folder, place);
     }
 
     fn add(&self, path: &Path, content: RawContent, place: &Place) {

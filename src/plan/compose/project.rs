@@ -216,8 +216,11 @@ impl Project<'_> {
                 plan.containers.push((key, container));
             }
         }
-        plan.files.extend(mounted.files());
         only_used(plan);
+        plan.volumes
+            .iter()
+            .for_each(|volume| mounted.volume(volume));
+        plan.files.extend(mounted.files());
         let external = plan.networks.iter().filter(|n| n.value.external);
         let external = external.map(|n| (&n.key, "network"));
         let volumes = plan.volumes.iter().filter(|v| v.value.external);

@@ -51,6 +51,15 @@ impl Services {
             all: entries.iter().map(|entry| entry.name.as_str()).collect(),
         };
         for entry in on {
+            let is_allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            if entry.name.is_empty() || !entry.name.chars().all(is_allowed) {
+                let place = Place {
+                    key: joined("services", &entry.name),
+                    at: entry.at,
+                };
+                let message = "expected a name of letters, digits, `.`, `_` and `-`";
+                project.findings.at(&place, message);
+            }
             let service = Service {
                 project,
                 mounted,

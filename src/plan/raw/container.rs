@@ -45,6 +45,7 @@ pub struct RawContainer {
     pub ipc: Option<At<String>>,
     pub pid: Option<At<String>>,
     pub volumes_from: Vec<At<String>>,
+    pub security_opt: Vec<At<String>>,
     pub settings: Settings,
 }
 
@@ -94,6 +95,7 @@ impl RawContainer {
             ipc: t.read_key("ipc", Value::string),
             pid: t.read_key("pid", Value::string),
             volumes_from: t.value("volumes_from", names).unwrap_or_default(),
+            security_opt: t.value("security_opt", names).unwrap_or_default(),
             settings: settings::settings(t),
         }
     }

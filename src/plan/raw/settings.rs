@@ -53,7 +53,7 @@ pub fn settings(t: &Table<'_>) -> Settings {
         privileged: flag(t, "privileged"),
         read_only: flag(t, "read_only"),
         runtime: t.value("runtime", Value::string),
-        security_opt: texts(t, "security_opt"),
+        security_opt: Vec::new(),
         shm_size: t.value("shm_size", mounts::bytes),
         stdin_open: flag(t, "stdin_open"),
         storage_opt: texts_by_name(t, "storage_opt"),

@@ -62,7 +62,10 @@ impl Resolver<'_> {
             ipc,
             pid,
             volumes_from,
-            settings: raw.settings.clone(),
+            settings: Settings {
+                security_opt: self.security_opt(raw),
+                ..raw.settings.clone()
+            },
         }
     }
 

@@ -5,6 +5,7 @@ mod container;
 mod migration;
 mod network;
 mod order;
+mod seccomp;
 mod service;
 mod smoke;
 

@@ -6,6 +6,7 @@ mod duration;
 mod image;
 mod name;
 mod port;
+mod seccomp;
 mod size;
 mod volume;
 mod words;
@@ -17,6 +18,7 @@ pub(super) use name::{
     absolute_path, bundle_path, display_name, docker_name, hostname, resource_key, variable_name,
 };
 pub(super) use port::{host_ip, port, ports};
+pub(super) use seccomp::seccomp_file;
 pub(super) use size::size;
 pub(super) use volume::{PROPAGATIONS, bind_source, tmpfs, volume};
 pub(super) use words::words;

@@ -335,6 +335,69 @@ fn the_folder_one_runs_compose_in_is_the_projects() {
 }
 
 #[test]
+fn a_seccomp_profile_is_what_the_file_says() {
+    let yaml = "services:
+  aa:
+    image: x
+    security_opt: ['seccomp:./p.json', 'seccomp=unconfined', 'no-new-privileges:true']
+";
+    let profile = "{\n  \"defaultAction\": \"SCMP_ACT_ALLOW\"\n}\n";
+    let plan = plan_of(
+        "compose = 'in/c.yaml'",
+        &[("in/c.yaml", yaml), ("in/p.json", profile)],
+    );
+    let expected = [
+        r#"seccomp={"defaultAction":"SCMP_ACT_ALLOW"}"#,
+        "seccomp=unconfined",
+        "no-new-privileges:true",
+    ];
+    assert_eq!(container(&plan, "aa").settings.security_opt, expected);
+    let again = plan_of(&plan.effective(), &[]);
+    assert_eq!(container(&again, "aa").settings.security_opt, expected);
+    let toml = "[containers.aa]\nimage = 'x'\nsecurity_opt = ['seccomp=p.json']";
+    let plan = plan_of(toml, &[("p.json", profile)]);
+    assert_eq!(container(&plan, "aa").settings.security_opt, expected[..1]);
+}
+
+#[test]
+fn a_volume_that_is_a_folder_is_where_the_bundles_files_are_copied_to() {
+    let yaml = "services: {aa: {image: x, volumes: ['there:/a', 'made:/b', 'not-ours:/c', 'unused:/d'], profiles: ['']}}
+volumes:
+  there: {driver: local, driver_opts: {type: none, o: 'ro,bind', device: ./data}}
+  made: {driver_opts: {type: none, o: bind, device: '${PWD}/new'}}
+  not-ours: {driver: other, driver_opts: {type: none, o: bind, device: ./as-it-is}}
+  unused: {driver_opts: {type: tmpfs, device: tmpfs, o: 'size=1m'}}
+  never: {driver_opts: {type: none, o: bind, device: ./never}}
+";
+    let plan = plan_of(ONE, &[("compose.yaml", yaml), ("data/a", "")]);
+    let devices: Vec<&str> = plan
+        .volumes
+        .iter()
+        .map(|v| v.driver_opts["device"].as_str())
+        .collect();
+    let guest = "/var/lib/guestbake/files";
+    assert_eq!(
+        devices,
+        [
+            &format!("{guest}/data"),
+            &format!("{guest}/new"),
+            "./as-it-is",
+            "tmpfs"
+        ]
+    );
+    let files: Vec<_> = plan
+        .files
+        .iter()
+        .map(|file| file.path.to_str().unwrap())
+        .collect();
+    assert_eq!(files, [format!("{guest}/data"), format!("{guest}/new")]);
+    assert_eq!(
+        plan.notes,
+        ["compose.yaml:4: `new` is not in the bundle; the container gets an empty folder"]
+    );
+}
+
+#[test]
 fn what_is_built_is_the_bundles_image_of_that_name() {
     let aa = plan("services: {aa: {build: .}, bb: {build: {context: .}, image: mine}}");
     assert_eq!(container(&aa, "aa").image, "guestbake-aa");

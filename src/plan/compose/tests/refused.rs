@@ -72,6 +72,17 @@ fn what_is_no_yaml_is_located() {
 }
 
 #[test]
+fn names_of_services_are_those_that_compose_takes() {
+    assert_eq!(
+        errors("services:\n  'a/b': {image: x}\n  \"é\": {image: x}\n  A.b_c-1: {image: x}\n"),
+        [
+            "compose.yaml:2:3: services.\"a/b\": expected a name of letters, digits, `.`, `_` and `-`",
+            "compose.yaml:3:3: services.\"é\": expected a name of letters, digits, `.`, `_` and `-`",
+        ]
+    );
+}
+
+#[test]
 fn aliases_that_multiply_are_stopped() {
     let mut yaml = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..12 {
@@ -149,6 +160,18 @@ fn what_a_guest_cannot_have() {
         (
             "volumes: ['./x:/x:ro']",
             "services.aa.volumes[0]: nothing called `x` in the bundle, and it is mounted read-only",
+        ),
+        (
+            "security_opt: ['seccomp:./no.json']",
+            "services.aa.security_opt[0]: no file `no.json` in the bundle",
+        ),
+        (
+            "security_opt: ['seccomp=/etc/p.json']",
+            "services.aa.security_opt[0]: \"/etc/p.json\" is outside of the bundle; expected a relative path",
+        ),
+        (
+            "security_opt: ['seccomp=compose.yaml']",
+            "services.aa.security_opt[0]: `compose.yaml` is no seccomp profile in JSON: expected value at line 1 column 1",
         ),
         (
             "env_file: no.env",
