@@ -72,6 +72,30 @@ impl Node {
         }
     }
 
+    /// The same value, wherever it stands and in whatever order its keys are.
+    pub fn says_as(&self, other: &Node) -> bool {
+        match (&self.item, &other.item) {
+            (Item::Null, Item::Null) | (Item::Date, Item::Date) | (Item::Reset, Item::Reset) => {
+                true
+            }
+            (Item::Boolean(a), Item::Boolean(b)) => a == b,
+            (Item::Text(a), Item::Text(b))
+            | (Item::Integer(a), Item::Integer(b))
+            | (Item::Float(a), Item::Float(b)) => a == b,
+            (Item::Override(a), Item::Override(b)) => a.says_as(b),
+            (Item::List(a), Item::List(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.says_as(b))
+            }
+            (Item::Table(a), Item::Table(b)) => {
+                let is_in = |entry: &Entry| {
+                    (other.get(&entry.name)).is_some_and(|b| entry.value.says_as(b))
+                };
+                a.len() == b.len() && a.iter().all(is_in)
+            }
+            _ => false,
+        }
+    }
+
     pub fn get(&self, name: &str) -> Option<&Node> {
         let entry = self
             .item

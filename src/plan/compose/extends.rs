@@ -57,6 +57,13 @@ impl Loader<'_> {
         };
         let key = format!("{key}.extends");
         let fail = |message: String| self.fail(extends.at, &key, message);
+        for entry in extends.value.item.entries() {
+            let known = ["service", "file"];
+            if !known.contains(&entry.name.as_str()) {
+                let message = format!("unknown key; {}", suggestion(&entry.name, &known));
+                self.fail(entry.at, &joined(&key, &entry.name), message);
+            }
+        }
         let text = |name: &str| match extends.value.get(name).map(|node| &node.item) {
             Some(Item::Text(text)) => Some(text.clone()),
             _ => None,

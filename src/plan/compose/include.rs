@@ -113,7 +113,7 @@ impl Loader<'_> {
         Some(paths)
     }
 
-    /// What an included project brings; what both have is a conflict.
+    /// What an included project brings; what both have must be the same.
     pub fn import(&self, whole: &mut Node, project: Node) {
         let Item::Table(parts) = project.item else {
             return;
@@ -140,15 +140,14 @@ impl Loader<'_> {
             };
             for entry in entries {
                 if let Some(other) = known.iter().find(|other| other.name == entry.name) {
-                    // The network or volume of both, without a word about it, is the same.
-                    let is_same = matches!(
-                        (&other.value.item, &entry.value.item),
-                        (Item::Null, Item::Null)
-                    );
-                    if !is_same {
+                    if !other.value.says_as(&entry.value) {
                         let key = joined(&part.name, &entry.name);
                         let other = self.findings.named(other.at);
-                        self.fail(entry.at, &key, format!("is in {other} too"));
+                        self.fail(
+                            entry.at,
+                            &key,
+                            format!("is in {other} too, and not the same"),
+                        );
                     }
                 } else {
                     known.push(entry);

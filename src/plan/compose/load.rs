@@ -63,12 +63,13 @@ impl<'a> Loader<'a> {
         chain: &[String],
     ) -> Option<Node> {
         let mut whole: Option<Node> = None;
-        let mut included = Vec::new();
         for file in files {
             for mut document in self.documents(file, folder, variables)? {
                 let include = document.take("include");
-                included.extend(self.included(include, folder, variables, chain));
                 self.extend_all(&mut document, folder, &file.value, variables);
+                for project in self.included(include, folder, variables, chain) {
+                    self.import(&mut document, project);
+                }
                 whole = Some(match whole {
                     None => document,
                     Some(base) => merge::merged(base, document, &mut Vec::new(), self.findings),
@@ -77,9 +78,6 @@ impl<'a> Loader<'a> {
         }
         let mut whole = whole?;
         merge::settle(&mut whole);
-        for project in included {
-            self.import(&mut whole, project);
-        }
         Some(whole)
     }
 

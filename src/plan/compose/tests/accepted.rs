@@ -231,6 +231,63 @@ fn include_brings_a_project_with_its_own_variables_and_folder() {
 }
 
 #[test]
+fn what_a_file_and_those_it_includes_say_alike_is_there_once() {
+    let shared = "networks: {proxy: {name: pp, external: true}}
+volumes: {data: {labels: [a=1]}}\n";
+    let service = |name: &str| {
+        format!("services: {{{name}: {{image: x, networks: [proxy], volumes: ['data:/d']}}}}\n")
+    };
+    let included = service("bb") + shared;
+    let other = service("cc")
+        + "networks: {proxy: {external: true, name: pp}}\nvolumes: {data: {labels: {a: '1'}}}";
+    let main = format!(
+        "include: [in/b.yaml, in/c.yaml, in/b.yaml]\n{}{shared}",
+        service("aa")
+    );
+    let files = [
+        ("compose.yaml", main.as_str()),
+        ("in/b.yaml", &included),
+        ("in/c.yaml", &other),
+    ];
+    let plan = plan_of(ONE, &files);
+    assert_eq!(
+        (
+            plan.containers.len(),
+            plan.networks.len(),
+            plan.volumes.len()
+        ),
+        (3, 1, 1)
+    );
+}
+
+#[test]
+fn a_file_changes_what_the_one_before_it_includes() {
+    let files = [
+        (
+            "compose.yaml",
+            "include: [team/compose.yaml]\nservices: {web: {image: w}}",
+        ),
+        (
+            "team/compose.yaml",
+            "services: {db: {image: d, environment: {A: 1, B: 1}}}",
+        ),
+        (
+            "over.yaml",
+            "include: [team/over.yaml]\nservices: {db: {environment: {A: 2}}}",
+        ),
+        ("team/over.yaml", "services: {web: {image: v}}"),
+    ];
+    let plan = plan_of("compose = ['compose.yaml', 'over.yaml']", &files);
+    let db = container(&plan, "db");
+    assert_eq!(
+        (db.image.as_str(), db.environment["A"].as_str()),
+        ("d", "2")
+    );
+    assert_eq!(db.environment["B"], "1");
+    assert_eq!(container(&plan, "web").image, "v");
+}
+
+#[test]
 fn profiles_choose_services() {
     let yaml = "services: {aa: {image: x}, bb: {image: x, profiles: [debug]}}";
     let names = |toml: &str| {

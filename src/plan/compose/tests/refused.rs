@@ -139,6 +139,36 @@ fn circles_are_found() {
 }
 
 #[test]
+fn what_a_file_and_one_that_it_includes_say_differently() {
+    let files = [
+        (
+            "compose.yaml",
+            "include: [b.yaml]\nservices: {aa: {image: x}}\nnetworks:\n  n: {external: true}\n",
+        ),
+        (
+            "b.yaml",
+            "services: {aa: {image: y}}\nnetworks: {n: {external: true, name: n}}",
+        ),
+    ];
+    assert_eq!(
+        errors_of(ONE, &files),
+        [
+            "b.yaml:1:12: services.aa: is in compose.yaml:2 too, and not the same",
+            "b.yaml:2:12: networks.n: is in compose.yaml:4 too, and not the same",
+        ]
+    );
+}
+
+#[test]
+fn a_mistyped_key_of_extends_is_found() {
+    let yaml = "services:\n  aa: {extends: {service: bb, files: base.yaml}}\n  bb: {image: x}\n";
+    assert_eq!(
+        errors(yaml),
+        ["compose.yaml:2:31: services.aa.extends.files: unknown key; did you mean `file`?"]
+    );
+}
+
+#[test]
 fn what_a_guest_cannot_have() {
     for (lines, message) in [
         (
