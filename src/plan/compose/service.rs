@@ -2,6 +2,7 @@
 
 mod deploy;
 mod references;
+mod unset;
 
 use std::collections::BTreeSet;
 
@@ -151,6 +152,7 @@ impl Service<'_> {
             let image = format!("{}-{}", self.project.name, self.name);
             entries.push(entry("image", Node::text(image.to_lowercase(), build.at)));
         }
+        unset::remove(&mut node);
         self.without_digest(&mut node);
         if let Some(health) = node.get_mut("healthcheck")
             && let Some(disable) = health.get("disable").cloned()

@@ -558,6 +558,34 @@ fn deploys_limits_are_the_containers() {
 }
 
 #[test]
+fn what_is_written_and_says_nothing_is_not_there() {
+    let unset = "container_name: ''
+user: '${PUID:-}'
+working_dir: ''
+hostname: ''
+domainname: ''
+restart: ''
+network_mode: ''
+ipc: ''
+pid: ''
+stop_signal: ''
+platform: ''
+mem_limit: 0
+mem_reservation: '0'
+mem_swappiness: 0
+shm_size: ${SHM:-0m}
+pids_limit: 0
+healthcheck: {test: 'true', retries: 0}
+deploy: {resources: {limits: {memory: '0'}}}";
+    let (aa, plain) = (service(unset), service("healthcheck: {test: 'true'}"));
+    let plan_with = |aa: Container| Plan {
+        containers: vec![aa],
+        ..plan("services: {aa: {image: x}}")
+    };
+    assert_eq!(plan_with(aa).effective(), plan_with(plain).effective());
+}
+
+#[test]
 fn networks_have_names_aliases_and_addresses() {
     let yaml = "services:
   aa:

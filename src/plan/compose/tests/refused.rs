@@ -39,7 +39,7 @@ servics: {}
 fn errors_of_two_files_are_told_apart() {
     let files = [
         ("compose.yaml", "services: {aa: {image: x, ports: [no]}}"),
-        ("over.yaml", "services: {aa: {user: ''}}\n"),
+        ("over.yaml", "services: {aa: {user: 'a b'}}\n"),
     ];
     let errors = errors_of("compose = ['compose.yaml', 'over.yaml']", &files);
     assert_eq!(errors.len(), 2);
