@@ -1,6 +1,7 @@
 //! Short forms become long ones, and relative paths become those of the bundle or the guest: what is merged must look
 //! alike, whichever file it comes from.
 
+use super::merge;
 use super::paths::Folder;
 use crate::plan::error::{Findings, Place};
 use crate::plan::node::{Entry, Item, Node, Spot};
@@ -187,7 +188,8 @@ impl Canonical<'_> {
                 Err(message) => self.fail(at, &format!("{key}[{index}]"), message),
             }
         }
-        *items = long;
+        // An entry that is there twice is there once.
+        *items = merge::unique(long, &["ports".to_owned()]);
     }
 
     fn volumes(&self, value: &mut Node, key: &str) {

@@ -142,6 +142,7 @@ fn identity(list: &str, item: &Node) -> Option<String> {
         (Item::Table(_), "ports") => {
             let part = |name| of(name).unwrap_or_default();
             let protocol = of("protocol").unwrap_or_else(|| "tcp".to_owned());
+            let protocol = protocol.to_ascii_lowercase();
             Some(format!(
                 "{}:{}:{}/{protocol}",
                 part("host_ip"),

@@ -143,9 +143,14 @@ fn tmpfs_options(table: &Table<'_>) -> Vec<String> {
 
 /// A number of bytes, or a string with a unit.
 pub fn bytes(value: &Value<'_>) -> Option<u64> {
+    number(value, syntax::size)
+}
+
+/// A number, or what has one in it as a string.
+fn number<T>(value: &Value<'_>, parse: fn(&str) -> Result<T, String>) -> Option<T> {
     match value.as_integer() {
-        Some(number) => value.parsed_as(&number.to_string(), syntax::size),
-        None => value.parsed(syntax::size),
+        Some(number) => value.parsed_as(&number.to_string(), parse),
+        None => value.parsed(parse),
     }
 }
 
@@ -161,10 +166,8 @@ pub fn ports(value: &Value<'_>) -> Option<Vec<At<Port>>> {
     for item in value.list()? {
         let ports = if item.is_table() {
             item.table(long_port).flatten().map(|port| vec![port])
-        } else if let Some(number) = item.as_integer() {
-            item.parsed_as(&number.to_string(), syntax::ports)
         } else {
-            item.parsed(syntax::ports)
+            number(&item, syntax::ports)
         };
         all.extend(
             ports
@@ -181,24 +184,20 @@ pub fn ports(value: &Value<'_>) -> Option<Vec<At<Port>>> {
 }
 
 fn long_port(table: &Table<'_>) -> Option<Port> {
-    const PROTOCOLS: [(&str, &str); 3] = [("tcp", "tcp"), ("udp", "udp"), ("sctp", "sctp")];
-    let number = |v: &Value<'_>| match v.as_integer() {
-        Some(number) => v.parsed_as(&number.to_string(), syntax::port),
-        None => v.parsed(syntax::port),
-    };
-    let published = table.value("published", number);
-    let host_ip = table.value("host_ip", |v| v.parsed(syntax::host_ip));
-    let protocol = table
-        .value("protocol", |v| v.word(&PROTOCOLS))
-        .unwrap_or("tcp");
+    let published = table.value("published", |v| number(v, syntax::published));
+    let host_ip = table.value("host_ip", |v| match v.as_str() {
+        Some("") => None,
+        _ => v.parsed(syntax::host_ip),
+    });
+    let protocol = table.value("protocol", |v| v.parsed(syntax::protocol));
     // What a Swarm's load balancer reads, and what the protocol inside is; neither changes what is published.
     for key in ["mode", "app_protocol", "name"] {
         table.value(key, Value::string);
     }
     Some(Port {
-        target: table.require("target", number)?.value,
+        target: table.require("target", |v| number(v, syntax::port))?.value,
         host_ip,
-        published,
-        protocol: protocol.to_owned(),
+        published: published.flatten(),
+        protocol: protocol.unwrap_or_else(|| "tcp".to_owned()),
     })
 }

@@ -17,7 +17,7 @@ pub(super) use image::{image, tagged_image};
 pub(super) use name::{
     absolute_path, bundle_path, display_name, docker_name, hostname, resource_key, variable_name,
 };
-pub(super) use port::{host_ip, port, ports};
+pub(super) use port::{host_ip, port, ports, protocol, published};
 pub(super) use seccomp::seccomp_file;
 pub(super) use size::size;
 pub(super) use volume::{PROPAGATIONS, bind_source, tmpfs, volume};

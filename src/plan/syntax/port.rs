@@ -10,7 +10,33 @@ const EXPECTED: &str =
 
 /// All ports that one entry means.
 pub fn ports(text: &str) -> Result<Vec<Port>, String> {
-    parse(text).map_or_else(|| super::expected(EXPECTED, text), Ok)
+    let Some(parsed) = parse(text) else {
+        return super::expected(EXPECTED, text);
+    };
+    let Parsed {
+        host_ip,
+        published,
+        targets,
+        protocol,
+    } = parsed;
+    let port = |published, target| Port {
+        host_ip: host_ip.clone(),
+        published,
+        target,
+        protocol: protocol.clone(),
+    };
+    Ok(match published {
+        None => targets.map(|target| port(None, target)).collect(),
+        Some(published) if published.len() != targets.len() => {
+            return Err(one_of_many(published.len(), targets.len()));
+        }
+        Some(published) => {
+            let ports = published.zip(targets);
+            ports
+                .map(|(published, target)| port(Some(published), target))
+                .collect()
+        }
+    })
 }
 
 /// One port of the long syntax.
@@ -18,49 +44,71 @@ pub fn port(text: &str) -> Result<u16, String> {
     parse_port(text).map_or_else(|| super::expected("a port from 1 to 65535", text), Ok)
 }
 
+/// The guest's port in the long syntax; None leaves it to the engine.
+pub fn published(text: &str) -> Result<Option<u16>, String> {
+    match range(text) {
+        Some(ports) if ports.len() > 1 => Err(one_of_many(ports.len(), 1)),
+        _ if is_any(text) => Ok(None),
+        _ => port(text).map(Some),
+    }
+}
+
+/// Docker has the engine pick one of the range.
+fn one_of_many(published: usize, targets: usize) -> String {
+    format!(
+        "publishes {published} ports for {targets}: which of them, the engine would choose, and another each time; \
+         expected as many of the guest as of the container"
+    )
+}
+
+pub fn protocol(text: &str) -> Result<String, String> {
+    let protocol = text.to_ascii_lowercase();
+    match ["tcp", "udp", "sctp"].contains(&protocol.as_str()) {
+        true => Ok(protocol),
+        false => super::expected("one of `tcp`, `udp`, `sctp`", text),
+    }
+}
+
 /// The address of the guest on which a port is published.
 pub fn host_ip(text: &str) -> Result<String, String> {
     parse_ip(text).map_or_else(|| super::expected("an IP address", text), Ok)
 }
 
-fn parse(text: &str) -> Option<Vec<Port>> {
-    let (addresses, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    if !["tcp", "udp", "sctp"].contains(&protocol) {
-        return None;
-    }
+struct Parsed {
+    host_ip: Option<String>,
+    published: Option<RangeInclusive<u16>>,
+    targets: RangeInclusive<u16>,
+    protocol: String,
+}
+
+fn parse(text: &str) -> Option<Parsed> {
+    let (addresses, word) = text.split_once('/').unwrap_or((text, "tcp"));
     let (before, target) = match addresses.rsplit_once(':') {
         Some((before, target)) => (Some(before), target),
         None => (None, addresses),
     };
-    let targets = range(target)?;
-    let (host_ip, published) = match before {
-        None => (None, None),
-        // `IP::TARGET` leaves the published port to the engine.
-        Some(before) => match before.rsplit_once(':') {
-            Some((ip, "")) => (Some(parse_ip(ip)?), None),
-            Some((ip, published)) => (Some(parse_ip(ip)?), Some(range(published)?)),
-            None => (None, Some(range(before)?)),
-        },
-    };
-    // Docker also lets the engine pick one of a range for a single port; a plan that is to be the same each time does not.
-    if published
-        .as_ref()
-        .is_some_and(|published| published.len() != targets.len())
+    let (ip, published) = match before.map(|before| before.rsplit_once(':').unwrap_or(("", before)))
     {
-        return None;
-    }
-    let published_of = |index: usize| {
-        published
-            .clone()
-            .and_then(|mut published| published.nth(index))
+        Some((ip, published)) => (ip, Some(published)),
+        None => ("", None),
     };
-    let one = |(index, target)| Port {
-        host_ip: host_ip.clone(),
-        published: published_of(index),
-        target,
-        protocol: protocol.to_owned(),
-    };
-    Some(targets.enumerate().map(one).collect())
+    Some(Parsed {
+        // As a variable that is empty leaves it: `${ADDRESS:-}:80:80`.
+        host_ip: match ip {
+            "" => None,
+            ip => Some(parse_ip(ip)?),
+        },
+        published: match published {
+            Some(published) if !is_any(published) => Some(range(published)?),
+            _ => None,
+        },
+        targets: range(target)?,
+        protocol: protocol(word).ok()?,
+    })
+}
+
+fn is_any(published: &str) -> bool {
+    published.is_empty() || published == "0"
 }
 
 fn parse_ip(text: &str) -> Option<String> {
@@ -104,6 +152,10 @@ mod tests {
         assert_eq!(short("127.0.0.1:8080:80/udp"), ["127.0.0.1 8080 80/udp"]);
         assert_eq!(short("127.0.0.1::80"), ["127.0.0.1 any 80/tcp"]);
         assert_eq!(short("[::1]:80:81"), ["::1 80 81/tcp"]);
+        assert_eq!(short(":443:443"), [" 443 443/tcp"]);
+        for any in [":80", "0:80", "::80", ":0:80", "80/TCP"] {
+            assert_eq!(short(any), [" any 80/tcp"], "{any}");
+        }
         assert_eq!(
             short("8000-8002:9000-9002"),
             [" 8000 9000/tcp", " 8001 9001/tcp", " 8002 9002/tcp"]
@@ -118,18 +170,25 @@ mod tests {
             "65536",
             "a:80",
             "80:",
-            "1-2:80",
             "80/icmp",
             "9-8",
             "localhost:1:2",
             "+80",
-            ":80",
+            "80:0",
         ] {
             assert_eq!(
                 ports(text).unwrap_err(),
                 format!("expected {EXPECTED}, found {text:?}")
             );
         }
+    }
+
+    #[test]
+    fn a_range_for_one_port_says_why_it_is_refused() {
+        let why = "publishes 11 ports for 1: which of them, the engine would choose, and another each time; \
+                   expected as many of the guest as of the container";
+        assert_eq!(ports("8000-8010:80").unwrap_err(), why);
+        assert_eq!(published("8000-8010").unwrap_err(), why);
     }
 
     #[test]

@@ -586,6 +586,27 @@ deploy: {resources: {limits: {memory: '0'}}}";
 }
 
 #[test]
+fn ports_that_a_variable_leaves_half_empty_and_the_same_twice() {
+    let aa = service(
+        "ports:
+- '${ADDRESS:-}:443:443'
+- 8080:80
+- 8080:80/TCP
+- {target: 80, published: '8080', protocol: TCP}
+- {target: 81, published: '${PORT:-}', host_ip: ''}
+- 0:82",
+    );
+    let ports: Vec<_> = aa.ports.iter().map(|p| (p.published, p.target)).collect();
+    let expected = [(Some(443), 443), (Some(8080), 80), (None, 81), (None, 82)];
+    assert_eq!(ports, expected);
+    assert!(
+        aa.ports
+            .iter()
+            .all(|p| p.host_ip.is_none() && p.protocol == "tcp")
+    );
+}
+
+#[test]
 fn networks_have_names_aliases_and_addresses() {
     let yaml = "services:
   aa:
