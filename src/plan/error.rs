@@ -123,6 +123,14 @@ impl<'a> Findings<'a> {
         }
     }
 
+    /// The plan's own text from there on.
+    pub fn text_at(&self, at: Spot) -> &str {
+        match at.file {
+            0 => self.text.get(at.offset..).unwrap_or_default(),
+            _ => "",
+        }
+    }
+
     /// Something in the plan itself, or in a Compose file.
     pub fn at(&self, place: &Place, message: impl fmt::Display) {
         // The position is looked for only while there is room, so that a huge broken file costs no more than a small one.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     BundleFiles, DEFAULT_BUNDLE_TIMEOUT, DEFAULT_LABEL, Environment, Plan, PlanErrors, Plans,
-    Source,
+    Source, syntax,
 };
 use crate::bundle::{self, Bundle, Files};
 use crate::event::{Event, Events};
@@ -75,7 +75,7 @@ impl OuterPlan {
         bundle::Source::Label {
             label: key("label").unwrap_or_else(|| DEFAULT_LABEL.to_owned()),
             timeout: key("timeout")
-                .and_then(|text| humantime::parse_duration(&text).ok())
+                .and_then(|text| syntax::limit(&text).ok())
                 .unwrap_or(DEFAULT_BUNDLE_TIMEOUT),
         }
     }

@@ -76,6 +76,13 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// A number of the plan itself that is written in decimal digits.
+    pub fn is_decimal_of_plan(&self) -> bool {
+        let place = self.place.at;
+        let is_integer = matches!(self.item, Item::Integer(_));
+        is_integer && place.file == 0 && !self.findings.text_at(place).starts_with("0")
+    }
+
     /// In a Compose file a variable may stand for any value, and what it brings is a text.
     fn as_text_of_compose(&self) -> Option<&'a str> {
         self.as_str().filter(|_| self.place.at.file != 0)

@@ -55,6 +55,10 @@ fn file(t: &Table<'_>) -> RawFile {
 
 /// A number, or octal digits as a string.
 pub fn mode(value: &Value<'_>) -> Option<u32> {
+    // `644` would be 0o1204.
+    if value.is_decimal_of_plan() {
+        return value.unexpected("a mode such as 0o644, in octal digits");
+    }
     let of_text = value
         .as_str()
         .and_then(|text| i64::from_str_radix(text.trim_start_matches("0o"), 8).ok());

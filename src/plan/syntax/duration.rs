@@ -15,6 +15,17 @@ pub fn duration(text: &str) -> Result<Duration, String> {
             "{text:?} has no unit: write \"{text}s\" for seconds, \"{text}m\" for minutes"
         ));
     }
+    // Months and years, which are no limits but mistakes: `M` most of all.
+    const NO_UNITS: [&str; 6] = ["M", "month", "months", "y", "year", "years"];
+    let mut units = text.split(|c: char| !c.is_alphabetic());
+    if let Some(unit) = units.find(|unit| NO_UNITS.contains(unit)) {
+        let found = super::quoted(text);
+        let minutes = match unit {
+            "M" => "; `m` is for minutes",
+            _ => "",
+        };
+        return Err(format!("expected {EXPECTED}, found {found}{minutes}"));
+    }
     let Ok(duration) = humantime::parse_duration(text) else {
         return super::expected(EXPECTED, text);
     };
@@ -60,8 +71,16 @@ mod tests {
             assert_eq!(error, format!("expected {EXPECTED}, found {text:?}"));
         }
         assert_eq!(
-            duration("300years").unwrap_err(),
-            "expected a duration of at most a year, found \"300years\""
+            duration("60w").unwrap_err(),
+            "expected a duration of at most a year, found \"60w\""
+        );
+        assert_eq!(
+            duration("1h 10M").unwrap_err(),
+            format!("expected {EXPECTED}, found \"1h 10M\"; `m` is for minutes")
+        );
+        assert_eq!(
+            duration("1month").unwrap_err(),
+            format!("expected {EXPECTED}, found \"1month\"")
         );
         assert_eq!(
             limit("0s").unwrap_err(),

@@ -455,3 +455,18 @@ fn syntax_errors_and_foreign_bytes_have_a_place() {
         "/tmp/p.toml:2: not UTF-8: byte 0xff at offset 1"
     );
 }
+
+#[test]
+fn units_that_are_easily_mistaken() {
+    assert_eq!(
+        errors("[wait]\ntimeout = '10M'\n[[files]]\npath = '/x'\ncontent = ''\nmode = 644\n"),
+        [
+            "guestbake.toml:2:11: wait.timeout: expected a duration such as \"90s\", \"5m\" or \"1h30m\", found \"10M\"; `m` is for minutes",
+            "guestbake.toml:6:8: files[0].mode: expected a mode such as 0o644, in octal digits, found integer 644",
+        ]
+    );
+    for (mode, octal) in [("0o1777", 0o1777), ("'644'", 0o644), ("0", 0)] {
+        let file = format!("[[files]]\npath = '/x'\ncontent = ''\nmode = {mode}\n");
+        assert_eq!(plan(&file).files[0].mode, Some(octal));
+    }
+}

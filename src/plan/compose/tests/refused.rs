@@ -204,6 +204,10 @@ fn what_a_guest_cannot_have() {
             "services.aa.security_opt[0]: `compose.yaml` is no seccomp profile in JSON: expected value at line 1 column 1",
         ),
         (
+            "healthcheck: {test: x, interval: 5M}",
+            "services.aa.healthcheck.interval: expected a duration such as \"90s\", \"5m\" or \"1h30m\", found \"5M\"; `m` is for minutes",
+        ),
+        (
             "env_file: no.env",
             "services.aa.env_file[0].path: no file `no.env` in the bundle",
         ),
