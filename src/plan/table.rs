@@ -99,6 +99,13 @@ impl<'a> Table<'a> {
         read(&value).map(|read| value.at(read))
     }
 
+    /// A key that is known, and what it asks for is not done; `usual` is what is done anyway.
+    pub fn refuse(&self, key: &'static str, usual: impl Fn(&Value<'a>) -> bool, why: &str) {
+        if let Some(value) = self.get(key).filter(|value| !usual(value)) {
+            value.fail(format!("not supported: {why}"));
+        }
+    }
+
     /// As `read_key`, without the place.
     pub fn value<T>(
         &self,

@@ -182,12 +182,12 @@ fn restart(text: &str) -> Result<Restart, String> {
 fn signal(text: &str) -> Result<String, String> {
     let is_name = text
         .bytes()
-        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b"+-".contains(&byte));
+        .all(|byte| byte.is_ascii_alphanumeric() || b"+-".contains(&byte));
     if text.is_empty() || !is_name {
         return Err(format!(
             "expected a signal such as \"SIGTERM\", found {}",
             quoted(text)
         ));
     }
-    Ok(text.to_owned())
+    Ok(text.to_ascii_uppercase())
 }

@@ -46,7 +46,7 @@ fn health_test(value: &Value<'_>) -> Option<Vec<String>> {
     }
     let words = value.strings()?;
     match (words.first().map(String::as_str), words.len()) {
-        (Some("NONE"), 1) | (Some("CMD-SHELL"), 2) | (Some("CMD"), 2..) => Some(words),
+        (Some("NONE"), 1) | (Some("CMD-SHELL" | "CMD"), 2..) => Some(words),
         _ => value
             .unexpected("a string, or a list [\"CMD\", …], [\"CMD-SHELL\", \"…\"] or [\"NONE\"]"),
     }

@@ -114,6 +114,8 @@ fn bind(table: &Table<'_>) -> Bind {
     let propagations = syntax::PROPAGATIONS.map(|word| (word, word));
     // A folder that is missing is made in any case.
     table.value("create_host_path", Value::boolean);
+    let why = "what is mounted below the folder is in the container too, as by `enabled`";
+    table.refuse("recursive", |v| v.as_str() == Some("enabled"), why);
     Bind {
         propagation: table
             .value("propagation", |v| v.word(&propagations))
@@ -125,6 +127,8 @@ fn bind(table: &Table<'_>) -> Bind {
 }
 
 fn volume_options(table: &Table<'_>) -> (bool, Option<String>) {
+    let why = "write them under the volume's name in `volumes`";
+    table.refuse("labels", |_| false, why);
     (
         table.value("nocopy", Value::boolean).unwrap_or_default(),
         table.value("subpath", Value::string),

@@ -15,7 +15,13 @@ pub struct Defined<T> {
 }
 
 pub fn networks(value: &Value<'_>) -> Option<Vec<Defined<Network>>> {
-    definitions(value, |t| Network {
+    definitions(value, network)
+}
+
+fn network(t: &Table<'_>) -> Network {
+    let why = "engines before Docker 28 know no network without IPv4";
+    t.refuse("enable_ipv4", |v| v.boolean() != Some(false), why);
+    Network {
         name: String::new(),
         driver: t.value("driver", Value::string),
         driver_opts: by_name(t, "driver_opts"),
@@ -25,7 +31,7 @@ pub fn networks(value: &Value<'_>) -> Option<Vec<Defined<Network>>> {
         ipam: t.value("ipam", |v| v.table(ipam)),
         labels: by_name(t, "labels"),
         external: false,
-    })
+    }
 }
 
 pub fn volumes(value: &Value<'_>) -> Option<Vec<Defined<NamedVolume>>> {
@@ -134,6 +140,10 @@ pub fn attachments(value: &Value<'_>) -> Option<Vec<(Place, Attachment)>> {
 fn attachment(t: &Table<'_>) -> Attachment {
     let address = |key| t.value(key, |v| v.parsed(syntax::host_ip));
     let texts = |key| t.value(key, Value::strings).unwrap_or_default();
+    let why = "engines before Docker 28 choose the network with the gateway themselves";
+    t.refuse("gw_priority", |v| v.as_integer() == Some(0), why);
+    let why = "engines before Docker 28 name a container's interfaces themselves";
+    t.refuse("interface_name", |v| v.as_str() == Some(""), why);
     Attachment {
         network: String::new(),
         aliases: texts("aliases"),

@@ -88,14 +88,15 @@ fn capabilities(value: &Value<'_>) -> Option<Vec<String>> {
         let is_name = !text.is_empty()
             && text
                 .bytes()
-                .all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+                .all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
         let error = || {
             format!(
                 "expected a capability such as \"SYS_ADMIN\" or \"ALL\", found {}",
                 quoted(text)
             )
         };
-        is_name.then(|| text.to_owned()).ok_or_else(error)
+        let name = text.to_ascii_uppercase();
+        is_name.then_some(name).ok_or_else(error)
     };
     Some(
         value

@@ -9,6 +9,9 @@ const EXPECTED: &str = "a duration such as \"90s\", \"5m\" or \"1h30m\"";
 
 /// A duration, zero included.
 pub fn duration(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
     let is_bare = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.');
     if is_bare {
         return Err(format!(
@@ -61,7 +64,8 @@ mod tests {
             duration("90").unwrap_err(),
             r#""90" has no unit: write "90s" for seconds, "90m" for minutes"#
         );
-        assert!(duration("0").is_err());
+        // In any unit.
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
     }
 
     #[test]

@@ -607,6 +607,41 @@ fn ports_that_a_variable_leaves_half_empty_and_the_same_twice() {
 }
 
 #[test]
+fn words_that_the_engine_takes_in_small_letters_and_a_zero_without_a_unit() {
+    let aa = service(
+        "cap_add: [net_admin, CAP_NET_RAW]
+cap_drop: [all]
+stop_signal: sigint
+healthcheck: {test: [CMD-SHELL, pg_isready, -U, x], start_period: '0'}",
+    );
+    assert_eq!(aa.settings.cap_add, ["NET_ADMIN", "CAP_NET_RAW"]);
+    assert_eq!(aa.settings.cap_drop, ["ALL"]);
+    assert_eq!(aa.stop_signal.as_deref(), Some("SIGINT"));
+    let health = aa.healthcheck.unwrap();
+    assert_eq!(health.test, ["CMD-SHELL", "pg_isready", "-U", "x"]);
+    assert_eq!(health.start_period, Some(std::time::Duration::ZERO));
+}
+
+/// They are newer than the schema at hand.
+#[test]
+fn new_keys_that_ask_for_what_is_done_anyway() {
+    let yaml = "services:
+  aa:
+    image: x
+    networks: {back: {gw_priority: 0, interface_name: ''}}
+    volumes: [{type: bind, source: /x, target: /x, bind: {recursive: enabled}}]
+networks: {back: {enable_ipv4: true}}
+";
+    assert!(parse_with(ONE, &[("compose.yaml", yaml)]).is_ok());
+    let yaml = yaml.replace("enable_ipv4: true", "enable_ipv4: false");
+    let errors = parse_with(ONE, &[("compose.yaml", &yaml)]).unwrap_err();
+    assert_eq!(
+        errors.to_string(),
+        "compose.yaml:6:32: networks.back.enable_ipv4: not supported: engines before Docker 28 know no network without IPv4"
+    );
+}
+
+#[test]
 fn networks_have_names_aliases_and_addresses() {
     let yaml = "services:
   aa:

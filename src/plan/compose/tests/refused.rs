@@ -208,6 +208,22 @@ fn what_a_guest_cannot_have() {
             "services.aa.healthcheck.interval: expected a duration such as \"90s\", \"5m\" or \"1h30m\", found \"5M\"; `m` is for minutes",
         ),
         (
+            "volumes: [{type: bind, source: /x, target: /x, bind: {recursive: disabled}}]",
+            "services.aa.volumes[0].bind.recursive: not supported: what is mounted below the folder is in the container too, as by `enabled`",
+        ),
+        (
+            "volumes: [{type: volume, target: /x, volume: {labels: {a: b}}}]",
+            "services.aa.volumes[0].volume.labels: not supported: write them under the volume's name in `volumes`",
+        ),
+        (
+            "networks: {default: {gw_priority: 1}}",
+            "services.aa.networks.default.gw_priority: not supported: engines before Docker 28 choose the network with the gateway themselves",
+        ),
+        (
+            "networks: {default: {interface_name: eth9}}",
+            "services.aa.networks.default.interface_name: not supported: engines before Docker 28 name a container's interfaces themselves",
+        ),
+        (
             "env_file: no.env",
             "services.aa.env_file[0].path: no file `no.env` in the bundle",
         ),
