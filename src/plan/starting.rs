@@ -114,7 +114,9 @@ fn proposed(container: &Container) -> String {
     }
     let image = container.image.split('@').next().unwrap_or_default();
     let image = image.rsplit('/').next().unwrap_or_default();
-    let known = KNOWN_IMAGES.get(image.split(':').next().unwrap_or_default());
+    let name = image.split(':').next().unwrap_or_default();
+    let known = KNOWN_IMAGES.get(name);
+    let known = known.filter(|known| is_server(container, name, known));
     if let Some(exec) = known.and_then(|known| known.get("exec")) {
         return format!("exec = {exec}\n");
     }
@@ -132,6 +134,19 @@ fn proposed(container: &Container) -> String {
         },
         None => UP.to_owned(),
     }
+}
+
+/// It runs what its image is known for: another command may do anything, once or for good.
+fn is_server(container: &Container, image: &str, known: &toml::Value) -> bool {
+    let servers = known.get("server").and_then(toml::Value::as_array);
+    let mut servers = servers.into_iter().flatten();
+    let command = container.command.iter().flatten().next();
+    let command = command.and_then(|command| command.rsplit('/').next());
+    container.entrypoint.is_none()
+        && command.is_none_or(|command| {
+            let is_named = servers.any(|server| server.as_str() == Some(command));
+            command.starts_with('-') || command == image || is_named
+        })
 }
 
 /// Where the guest reaches the container's port, or that of its ports which is published first.

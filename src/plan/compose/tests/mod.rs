@@ -5,6 +5,7 @@ mod keys;
 mod refused;
 mod schema;
 mod secrets;
+mod starting;
 mod variables;
 
 use std::collections::BTreeMap;
