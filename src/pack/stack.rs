@@ -48,6 +48,10 @@ pub struct Planned {
 impl Stack {
     /// A folder in which Compose would find its files, or the files themselves.
     pub fn find(paths: &[PathBuf], profiles: Vec<String>) -> Result<Stack, Fault> {
+        if let Some(missing) = paths.iter().find(|path| !path.exists()) {
+            let message = format!("{}: no such file or folder", missing.display());
+            return Err(wrong(message));
+        }
         let first = paths.first().map_or(Path::new("."), PathBuf::as_path);
         if first.is_dir() {
             return Stack::in_folder(first, profiles);
@@ -199,6 +203,18 @@ fn named_by_env_file(folder: &Path) -> Result<Vec<String>, Fault> {
     let files = files
         .split(separator)
         .map(|file| file.trim_start_matches("./"));
+    let is_inside = |file: &str| plan::is_bundle_path(file) && folder.join(file).is_file();
+    if let Some(missing) = files.clone().find(|file| !is_inside(file)) {
+        let text = String::from_utf8_lossy(&bytes);
+        let is_named = |line: &str| line.contains("COMPOSE_FILE");
+        let line = text.lines().position(is_named).map_or(1, |line| line + 1);
+        let message = format!(
+            "{}:{line}: COMPOSE_FILE: expected files below {}, found {missing:?}",
+            path.display(),
+            folder.display()
+        );
+        return Err(wrong(message));
+    }
     Ok(files.map(str::to_owned).collect())
 }
 
@@ -282,6 +298,29 @@ mod tests {
         assert_eq!(images(&planned), ["x:none", "y", "z"]);
         assert_eq!(planned.plan.networks[0].name, "shop_default");
         assert!(planned.names.contains(".env"), "{:?}", planned.names);
+    }
+
+    #[test]
+    fn a_file_that_is_missing_is_named_where_it_was_asked_for() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let folder = folder.path();
+        let fault = |path: PathBuf| match Stack::find(&[path], Vec::new()) {
+            Err(fault) => format!("{:#}", fault.error),
+            Ok(_) => panic!("it was found"),
+        };
+        let nope = folder.join("nope");
+        let message = format!("{}: no such file or folder", nope.display());
+        assert_eq!(fault(nope), message);
+        for missing in ["b.yaml", "../b.yaml", "/b.yaml"] {
+            let env = format!("A=1\nCOMPOSE_FILE=a.yaml:{missing}\n");
+            fs::write(folder.join("a.yaml"), ONE).expect("a file");
+            fs::write(folder.join(".env"), env).expect("a file");
+            let folder = folder.display();
+            let message = format!(
+                "{folder}/.env:2: COMPOSE_FILE: expected files below {folder}, found {missing:?}"
+            );
+            assert_eq!(fault(folder.to_string().into()), message);
+        }
     }
 
     #[test]

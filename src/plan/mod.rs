@@ -78,6 +78,11 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
     }
 }
 
+/// Whether a name may be that of a file in a bundle.
+pub fn is_bundle_path(name: &str) -> bool {
+    syntax::bundle_path(name).is_ok()
+}
+
 /// What an env file says by Compose's rules; nothing, if it breaks them.
 pub fn variables_of_env_file(bytes: &[u8]) -> BTreeMap<String, String> {
     let outside = compose::Variables::of(&Environment::default());

@@ -13,8 +13,8 @@ pub fn merged(base: Node, over: Node, path: &mut Vec<String>, findings: &Finding
     let at = over.at;
     match (base.item, over.item) {
         (_, Item::Override(inner)) => *inner,
-        // A key without a value changes nothing.
-        (item, Item::Null) => Node { item, at: base.at },
+        // A key without a value changes nothing; what takes the place of another does so without one too.
+        (item, Item::Null) if !replaces_by_nothing(path) => Node { item, at: base.at },
         (Item::Null, item) => Node { item, at },
         (base, item) if replaces(&base, &item, path) => Node { item, at },
         (Item::Table(base), Item::Table(over)) => Node {
@@ -46,6 +46,18 @@ pub fn merged(base: Node, over: Node, path: &mut Vec<String>, findings: &Finding
             }
             Node { item: over, at }
         }
+    }
+}
+
+/// A command that is the image's again, a variable that is the project's.
+fn replaces_by_nothing(path: &[String]) -> bool {
+    const OF_PAIRS: [&str; 4] = ["annotations", "environment", "labels", "sysctls"];
+    match path {
+        [services, _, key] => {
+            services == "services" && ["command", "entrypoint"].contains(&key.as_str())
+        }
+        [services, _, key, _] => services == "services" && OF_PAIRS.contains(&key.as_str()),
+        _ => false,
     }
 }
 

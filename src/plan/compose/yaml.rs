@@ -287,7 +287,9 @@ fn number(text: &str) -> Option<Item> {
         && digits
             .chars()
             .all(|c| c.is_ascii_digit() || ".eE+-".contains(c));
-    let value: f64 = plain.parse().ok().filter(|_| is_float)?;
+    // What is out of bounds is a text: `9e12345` may be part of a hash.
+    let value = plain.parse().ok().filter(|value: &f64| value.is_finite());
+    let value = value.filter(|_| is_float)?;
     Some(Item::Float(shortest(value)))
 }
 

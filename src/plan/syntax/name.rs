@@ -17,7 +17,13 @@ pub fn docker_name(text: &str) -> Result<String, String> {
 
 /// What a volume or network is called in the plan; the engine's name for it may be longer.
 pub fn resource_key(text: &str) -> Result<String, String> {
-    docker_name(&format!("{text}_")).map(|_| text.to_owned())
+    if docker_name(&format!("{text}_")).is_ok() {
+        return Ok(text.to_owned());
+    }
+    super::expected(
+        "a name of letters, digits, `_`, `.` or `-`, starting with a letter or digit",
+        text,
+    )
 }
 
 /// A name that is shown in the lines on the console.

@@ -142,6 +142,50 @@ volumes: {data: , other: }
 }
 
 #[test]
+fn what_is_overridden_by_nothing_is_the_images_or_the_projects() {
+    let base = "services:
+  aa:
+    image: x
+    command: c
+    entrypoint: e
+    user: u
+    environment: {OUTSIDE: base, B: base, C: base}
+    labels: {l: base}
+";
+    let over = "services:
+  aa:
+    command:
+    entrypoint:
+    environment: [OUTSIDE, B]
+    labels: {l: }
+";
+    let plan = plan_of(
+        "compose = ['compose.yaml', 'over.yml']",
+        // The schema has no commands without a value.
+        &[("compose.yaml", base), ("over.yml", over)],
+    );
+    let aa = container(&plan, "aa");
+    assert_eq!(
+        (aa.command, aa.entrypoint, aa.user.as_deref()),
+        (None, None, Some("u"))
+    );
+    let values: Vec<_> = aa
+        .environment
+        .iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect();
+    assert_eq!(values, ["C=base", "OUTSIDE=from outside"]);
+    assert_eq!(aa.labels["l"], "");
+}
+
+#[test]
+fn what_looks_like_a_number_and_is_too_large_for_one_is_a_text() {
+    let aa = service("environment: {SHA: 9e12345, A: -1e400, B: 1e5}");
+    let values: Vec<&str> = aa.environment.values().map(String::as_str).collect();
+    assert_eq!(values, ["-1e400", "100000", "9e12345"]);
+}
+
+#[test]
 fn override_takes_the_place_of_a_list() {
     let base = "services: {aa: {image: x, ports: ['80:80']}}";
     let over = "services: {aa: {ports: !override ['81:81']}}";

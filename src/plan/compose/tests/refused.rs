@@ -224,6 +224,10 @@ fn what_a_guest_cannot_have() {
             "services.aa.networks.default.interface_name: not supported: engines before Docker 28 name a container's interfaces themselves",
         ),
         (
+            "volumes: ['data/sub:/x']",
+            "services.aa.volumes[0].source: expected a name of letters, digits, `_`, `.` or `-`, starting with a letter or digit, found \"data/sub\"",
+        ),
+        (
             "env_file: no.env",
             "services.aa.env_file[0].path: no file `no.env` in the bundle",
         ),
