@@ -1,6 +1,7 @@
 //! Compose files as plans: which are taken and what they mean, which are refused and with what words.
 
 mod accepted;
+mod files;
 mod keys;
 mod refused;
 mod schema;
