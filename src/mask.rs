@@ -28,9 +28,9 @@ static NAMED_VALUE: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a pattern")
 });
 
-/// As TOML, JSON and Rust write a string.
+/// A string as TOML, JSON and Rust write it, or a word between backticks.
 static QUOTED: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r#""((?:[^"\\]|\\.)*)""#).expect("a pattern"));
+    LazyLock::new(|| Regex::new(r#""(?:[^"\\]|\\.)*"|`[^`]*`"#).expect("a pattern"));
 
 /// Knows secrets and takes them out of text.
 #[derive(Default)]
@@ -90,10 +90,16 @@ impl Masker {
         NAMED_VALUE.replace_all(&text, named).into_owned()
     }
 
-    /// Known values alone, and inside of double quotes alone: in a language outside of them stand its own words.
+    /// Known values alone.
+    pub fn mask_known(&self, text: &str) -> String {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.mask(text)
+    }
+
+    /// Known values alone, and inside of quotes alone: outside of them stand a language's own words.
     pub fn mask_quoted(&self, text: &str) -> String {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let quoted = |found: &Captures<'_>| format!("\"{}\"", known.mask(&found[1]));
+        let quoted = |found: &Captures<'_>| known.mask(&found[0]);
         QUOTED.replace_all(text, quoted).into_owned()
     }
 }
@@ -220,8 +226,8 @@ mod tests {
         let masker = Masker::default();
         masker.add(["true".to_owned(), "a\"b c".to_owned()]);
         assert_eq!(
-            masker.mask_quoted(r#"external = true, x = ["--with true", "a\"b c"]"#),
-            r#"external = true, x = ["--with ***", "***"]"#
+            masker.mask_quoted(r#"external = true, x = ["--with true", "a\"b c"], no file `true`"#),
+            r#"external = true, x = ["--with ***", "***"], no file `***`"#
         );
     }
 

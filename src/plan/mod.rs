@@ -120,8 +120,10 @@ pub fn parse(
     notes.dedup();
     findings.finish()?;
     let mut plans = plans.expect("where there is no document there are findings");
-    plans.native.notes = notes;
     plans.native.hidden = hidden.clone();
     plans.emulated.hidden = hidden;
+    let masker = plans.native.masker();
+    let notes = notes.iter().map(|note| masker.mask_known(note));
+    plans.native.notes = notes.collect();
     Ok(plans)
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::model::{Container, MigrationTarget, Plan, Probe};
+use crate::mask::Masker;
 
 /// What stands in a secret's place.
 pub const MASK: &str = "***";
@@ -167,6 +168,14 @@ pub fn secrets_among(variables: &[String]) -> Vec<String> {
 }
 
 impl Plan {
+    /// Knows all that is to be shown of it nowhere.
+    pub(super) fn masker(&self) -> Masker {
+        let masker = Masker::default();
+        masker.publish(self.names());
+        masker.add(self.secrets());
+        masker
+    }
+
     /// Every secret value in the plan, none empty, the longest first so that one inside another is masked whole.
     pub fn secrets(&self) -> Vec<String> {
         let mut secrets = Secrets::default();

@@ -50,7 +50,8 @@ impl Folder {
 
     /// `${PWD}/conf`: the path of a file of the bundle in the guest.
     fn below_guest<'p>(&self, path: &'p str) -> Option<&'p str> {
-        let inside = path.strip_prefix(&self.guest)?;
+        let guest = Some(self.guest.as_str()).filter(|guest| !guest.is_empty());
+        let inside = path.strip_prefix(guest?)?;
         match inside {
             "" => Some(inside),
             _ => inside.strip_prefix('/'),

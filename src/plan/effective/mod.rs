@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 
 use super::model::*;
 use super::secrets::is_secret_header;
-use crate::mask::Masker;
 use container::put_container;
 use toml_text::{TomlText, inline, text, texts, variable};
 pub(super) use toml_text::{text as quoted, texts as words};
@@ -18,10 +17,7 @@ pub(super) use toml_text::{text as quoted, texts as words};
 impl Plan {
     /// The effective plan as TOML. No secret is in it.
     pub fn effective(&self) -> String {
-        let masker = Masker::default();
-        masker.publish(self.names());
-        masker.add(self.secrets());
-        let mut out = TomlText::new(masker);
+        let mut out = TomlText::new(self.masker());
         for note in &self.notes {
             out.comment(note);
         }

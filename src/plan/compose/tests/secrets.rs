@@ -13,6 +13,7 @@ const EVERYWHERE: &str = "services:
     configs: [conf]
     secrets: [declared]
     working_dir: /srv/${HIDDEN}
+    volumes: ['./$HIDDEN:/x']
 configs: {conf: {content: 'auth ${REDIS_PASSWORD}'}}
 secrets: {declared: {environment: HIDDEN}}
 include: [inner/compose.yaml]
@@ -51,6 +52,10 @@ fn the_value_of_a_secret_variable_is_shown_nowhere() {
         assert!(plan.secrets().contains(&value.to_owned()), "{value}");
     }
     assert!(!format!("{plan:?}").contains("sup3rs3cret"));
+    assert_eq!(
+        plan.notes,
+        ["compose.yaml:13: `***` is not in the bundle; the container gets an empty folder"]
+    );
     for line in [
         r#"command = ["redis-server", "--requirepass", "***", "--other", "***"]"#,
         r#"hostname = "visible""#,
@@ -77,6 +82,12 @@ fn what_a_plan_speaks_of_stays_readable_whatever_a_variable_is_called() {
 fn a_secret_is_in_no_error() {
     let yaml = "services: {aa: {image: x, environment: {PASSWORD: ['hunter2']}}}";
     assert!(!errors(yaml).concat().contains("hunter2"));
+    let yaml = "services: {aa: {image: x, volumes: ['./${DB_PASSWORD:-hunter2}:/x:ro']}}";
+    let found = errors(yaml).concat();
+    assert!(
+        found.contains("nothing called `***` in the bundle"),
+        "{found}"
+    );
     let yaml = "services: {aa: {image: x, user: 'a ${DB_PASSWORD:-hunter2}'}}";
     let found = errors(yaml);
     assert_eq!(
