@@ -187,7 +187,6 @@ impl Service<'_> {
                 *value = self.project.variables.get(&name.value).map(str::to_owned);
             }
         }
-        container.environment.retain(|(_, value)| value.is_some());
         if container.container_name.is_none() && syntax::docker_name(self.name).is_err() {
             // A single letter is no name for the engine: as Compose has it.
             let value = format!("{}-{}-1", self.project.name, self.name);

@@ -125,7 +125,11 @@ impl Resolver<'_> {
             let value = value
                 .as_deref()
                 .or_else(|| self.environment.get(&name.value));
-            variables.extend(value.map(|value| (name.value.clone(), value.to_owned())));
+            // A name that nobody has a value for is left out, whatever the env files say.
+            match value {
+                Some(value) => variables.insert(name.value.clone(), value.to_owned()),
+                None => variables.remove(&name.value),
+            };
         }
         variables
     }

@@ -102,7 +102,7 @@ fn an_env_file_refers_to_the_project_the_services_environment_and_the_files_befo
   aa:
     image: x
     env_file: [a.env, {path: b.env}, {path: c.env, format: raw}]
-    environment: {DB: db1, BOTH: own, OUTSIDE: own}
+    environment: {DB: db1, BOTH: own, OUTSIDE: own, HOST: }
 ";
     let files = [
         ("compose.yaml", yaml),
@@ -126,6 +126,8 @@ fn an_env_file_refers_to_the_project_the_services_environment_and_the_files_befo
     ] {
         assert_eq!(environment[name], value, "{name}");
     }
+    // Named without a value, and none is outside of the container.
+    assert!(!environment.contains_key("HOST"));
     assert_eq!(plan.notes, ["b.env:6: $GONE is not set, taken as empty"]);
 }
 
