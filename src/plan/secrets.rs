@@ -71,7 +71,7 @@ fn url_passwords(text: &str) -> Vec<Range<usize>> {
 }
 
 /// `NAME=value` with a name that says it is a secret, as it stands in the arguments of `env` or of an option.
-fn secret_assignment(text: &str) -> Option<(&str, &str)> {
+pub(super) fn secret_assignment(text: &str) -> Option<(&str, &str)> {
     let (name, value) = text.split_once('=')?;
     let is_name = !name.is_empty()
         && name

@@ -12,8 +12,8 @@ use crate::plan::error::Findings;
 pub struct Read {
     /// In the order of the file.
     pub variables: Vec<(String, String)>,
-    /// What it refers to and is not there, with the lines.
-    pub unset: Vec<(usize, String)>,
+    /// What is to be said of lines that refer to what is not there.
+    pub notes: Vec<(usize, String)>,
     /// Names that it refers to, and their values.
     pub values: Vec<(String, String)>,
 }
@@ -24,8 +24,8 @@ impl Read {
         for (name, value) in self.values.iter().chain(&self.variables) {
             findings.variable(name, value);
         }
-        for (line, name) in &self.unset {
-            findings.note_in_file(file, *line, interpolate::not_set(name));
+        for (line, note) in &self.notes {
+            findings.note_in_file(file, *line, note);
         }
     }
 }
@@ -133,20 +133,20 @@ impl<'a> Parser<'a> {
             Some(other) => return Err(format!("unexpected {other:?} in a variable name")),
         }
         self.rest = rest[1..].trim_start_matches(is_blank);
-        let value = self.value()?;
+        let value = self.value(name)?;
         if value.contains('\0') {
             return Err("a NUL character".to_owned());
         }
         Ok(Some((name.to_owned(), value)))
     }
 
-    fn value(&mut self) -> Result<String, String> {
+    fn value(&mut self, name: &str) -> Result<String, String> {
         let quote = self.rest.chars().next().filter(|c| *c == '"' || *c == '\'');
         let Some(quote) = quote else {
             let line = self.rest.split('\n').next().unwrap_or_default();
             self.rest = &self.rest[line.len()..];
             let value = line.split(" #").next().unwrap_or_default().trim_end();
-            return self.interpolated(value);
+            return self.interpolated(name, value);
         };
         let mut value = String::new();
         let mut escaped = false;
@@ -156,7 +156,7 @@ impl<'a> Parser<'a> {
                     let lines = newlines(&self.rest[..index]);
                     self.rest = &self.rest[index + 1..];
                     let value = match quote {
-                        '"' => self.interpolated(&unescaped(&value)),
+                        '"' => self.interpolated(name, &unescaped(&value)),
                         _ => Ok(value),
                     };
                     self.line += lines;
@@ -176,11 +176,12 @@ impl<'a> Parser<'a> {
         Err(format!("a `{quote}` is never closed"))
     }
 
-    fn interpolated(&mut self, value: &str) -> Result<String, String> {
+    fn interpolated(&mut self, name: &str, value: &str) -> Result<String, String> {
         let mut seen = Seen::default();
         let replaced = interpolate::string(value, &self.known, &mut seen);
-        let unset = seen.unset.into_iter();
-        self.read.unset.extend(unset.map(|name| (self.line, name)));
+        let notes = seen.unset.iter();
+        let notes = notes.map(|variable| (self.line, interpolate::not_set(variable, name)));
+        self.read.notes.extend(notes);
         self.read.values.extend(seen.values);
         replaced
     }

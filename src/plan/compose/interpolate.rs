@@ -6,6 +6,7 @@ use super::paths::nobodys_home;
 use super::variables::Variables;
 use crate::plan::error::{Findings, Place};
 use crate::plan::node::{Item, Node};
+use crate::plan::secrets::{is_secret_name, secret_assignment};
 
 /// Defaults inside of defaults.
 const DEEPEST: usize = 32;
@@ -44,8 +45,12 @@ pub fn tree(node: &mut Node, key: &str, variables: &Variables, findings: &Findin
                 Ok(new) => *text = new,
                 Err(message) => fail(message),
             }
-            for name in seen.unset {
-                findings.note(node.at, not_set(&name));
+            let name = match secret_assignment(text) {
+                Some((name, _)) => name,
+                None => key.rsplit('.').next().unwrap_or(key),
+            };
+            for variable in seen.unset {
+                findings.note(node.at, not_set(&variable, name));
             }
         }
         Item::List(items) => {
@@ -72,8 +77,12 @@ fn is_home_mounted(key: &str, text: &str) -> bool {
     is_source && key.contains("volumes") && home.is_some_and(|rest| !rest.starts_with(goes_on))
 }
 
-pub fn not_set(name: &str) -> String {
-    format!("${name} is not set, taken as empty")
+/// That a variable is not set which the value of `name` refers to. In a password, what looks like one may be a part of it.
+pub fn not_set(variable: &str, name: &str) -> String {
+    match is_secret_name(name) && !is_secret_name(variable) {
+        true => format!("a variable in {name} is not set, taken as empty; `$$` is a dollar"),
+        false => format!("${variable} is not set, taken as empty"),
+    }
 }
 
 /// One string. Its error never shows a value: it may be a secret.

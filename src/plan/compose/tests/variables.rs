@@ -67,6 +67,28 @@ fn unset_variables_are_noted_with_their_line() {
     );
 }
 
+#[test]
+fn a_password_with_a_dollar_in_it_is_in_no_note() {
+    let yaml = "services:
+  aa:
+    image: x
+    env_file: own.env
+    environment: ['DB_PASSWORD=pa$word', 'API_KEY=$API_KEY']
+    labels: {token: 'pa$word', plain: $plain}
+";
+    let files = [("compose.yaml", yaml), ("own.env", "A_PASSWORD=pa$word\n")];
+    assert_eq!(
+        plan_of(ONE, &files).notes,
+        [
+            "compose.yaml:5: $API_KEY is not set, taken as empty",
+            "compose.yaml:5: a variable in DB_PASSWORD is not set, taken as empty; `$$` is a dollar",
+            "compose.yaml:6: $plain is not set, taken as empty",
+            "compose.yaml:6: a variable in token is not set, taken as empty; `$$` is a dollar",
+            "own.env:1: a variable in A_PASSWORD is not set, taken as empty; `$$` is a dollar",
+        ]
+    );
+}
+
 fn env(text: &str) -> Vec<(String, String)> {
     dotenv::parse(text.as_bytes(), &known()).unwrap().variables
 }
