@@ -4,11 +4,25 @@
 use toml::de::{DeTable, DeValue};
 use toml_parser::lexer::TokenKind;
 
+use super::BundleFiles;
 use super::error::{Findings, Place, PlanErrors};
 use super::node::{Entry, Item, Node, Spot};
 
 /// A plan is a page or two.
 pub(super) const MOST_BYTES: usize = 1 << 20;
+
+/// What a file of the bundle says that a plan or a Compose file names, or why it cannot be had.
+pub(super) fn bytes_of(files: &dyn BundleFiles, name: &str) -> Result<Vec<u8>, String> {
+    match files.read(name) {
+        Ok(bytes) if bytes.len() > MOST_BYTES => Err(format!(
+            "`{name}` has {} bytes; at most {MOST_BYTES}",
+            bytes.len()
+        )),
+        Ok(bytes) => Ok(bytes),
+        Err(_) if !files.exists(name) => Err(format!("no file `{name}` in the bundle")),
+        Err(error) => Err(format!("cannot read `{name}`: {error}")),
+    }
+}
 
 /// Parts of one dotted key. The parser bounds how deep arrays and inline tables nest, but not this, and a document is
 /// dropped recursively.

@@ -8,7 +8,7 @@ use super::paths::Folder;
 use super::variables::Variables;
 use super::yaml;
 use crate::plan::BundleFiles;
-use crate::plan::document::MOST_BYTES;
+use crate::plan::document::{self, MOST_BYTES};
 use crate::plan::error::{At, Findings, Place};
 use crate::plan::node::{Item, Node};
 use crate::plan::reader::quoted;
@@ -34,25 +34,9 @@ impl<'a> Sources<'a> {
         if let Some(documents) = self.parsed.borrow().get(name) {
             return Some(documents.clone());
         }
-        let fail = |message: String| self.findings.at(&file.place, message);
-        let bytes = match self.files.read(name) {
-            Ok(bytes) if bytes.len() > MOST_BYTES => {
-                fail(format!(
-                    "`{name}` has {} bytes; at most {MOST_BYTES}",
-                    bytes.len()
-                ));
-                return None;
-            }
-            Ok(bytes) => bytes,
-            Err(_) if !self.files.exists(name) => {
-                fail(format!("no file `{name}` in the bundle"));
-                return None;
-            }
-            Err(error) => {
-                fail(format!("cannot read `{name}`: {error}"));
-                return None;
-            }
-        };
+        let read = document::bytes_of(self.files, name);
+        let fail = |message| self.findings.at(&file.place, message);
+        let bytes = read.map_err(fail).ok()?;
         let Ok(text) = std::str::from_utf8(&bytes) else {
             self.findings.in_file(name, None, "not UTF-8");
             return None;

@@ -1,7 +1,7 @@
 //! `security_opt`: a seccomp profile of the bundle as what it says, as the engine takes it.
 
 use super::Resolver;
-use crate::plan::document::MOST_BYTES;
+use crate::plan::document;
 use crate::plan::error::At;
 use crate::plan::raw::RawContainer;
 use crate::plan::syntax;
@@ -23,15 +23,7 @@ impl Resolver<'_> {
 
     fn profile(&self, file: &str) -> Result<String, String> {
         let file = syntax::bundle_path(file)?;
-        if !self.files.exists(&file) {
-            return Err(format!("no file `{file}` in the bundle"));
-        }
-        let read = self.files.read(&file);
-        let bytes = read.map_err(|error| format!("cannot read `{file}`: {error}"))?;
-        if bytes.len() > MOST_BYTES {
-            let found = bytes.len();
-            return Err(format!("`{file}` has {found} bytes; at most {MOST_BYTES}"));
-        }
+        let bytes = document::bytes_of(self.files, &file)?;
         let profile = serde_json::from_slice::<serde_json::Map<_, _>>(&bytes);
         let profile =
             profile.map_err(|error| format!("`{file}` is no seccomp profile in JSON: {error}"))?;
